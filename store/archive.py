@@ -1,0 +1,136 @@
+"""The archive: Parquet files of sealed days, ``archive/day=YYYY-MM-DD/<relation>.parquet`` beside the database.
+
+``archive_files`` lists what belongs to it. A file appears under its name only when it is whole and on disk, and is
+never changed: what changes is the list. Files that are not listed are left over from an interruption, or retired.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from store import definitions
+from store.calendar import date_of
+
+FOLDER: Final = "archive"
+UNFINISHED: Final = ".part"
+COLUMNS: Final = "relation, day, path, num_rows, size"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFile:
+    """One listed file. ``path`` is relative to the archive folder, ``day`` counts from 1970-01-01 UTC."""
+
+    relation: str
+    day: int
+    path: str
+    num_rows: int
+    size: int
+
+
+def folder_of(database: Path) -> Path:
+    """The archive folder of a database file, absolute: the views carry its name."""
+    return database.absolute().parent / FOLDER
+
+
+def listed(cursor: duckdb.DuckDBPyConnection, relation: str | None = None) -> list[ArchiveFile]:
+    """The files of ``relation`` or of all, oldest day first."""
+    rows = cursor.execute(
+        f"SELECT {COLUMNS} FROM archive_files WHERE $relation IS NULL OR relation = $relation ORDER BY day, path",
+        {"relation": relation},
+    ).fetchall()
+    return [ArchiveFile(*row) for row in rows]
+
+
+def present(cursor: duckdb.DuckDBPyConnection, folder: Path, relation: str) -> list[ArchiveFile]:
+    """The listed files of ``relation`` that are there, oldest day first."""
+    return [file for file in listed(cursor, relation) if (folder / file.path).exists()]
+
+
+def missing(cursor: duckdb.DuckDBPyConnection, folder: Path) -> list[ArchiveFile]:
+    """Listed files that somebody took away."""
+    return [file for file in listed(cursor) if not (folder / file.path).exists()]
+
+
+def write(cursor: duckdb.DuckDBPyConnection, folder: Path, relation: str, day: int, select: str) -> ArchiveFile | None:
+    """The rows of ``select`` as a finished file on disk, under a name not used before; None if there are no rows.
+
+    ``select`` carries its own order. Raises ``duckdb.Error`` or ``OSError``; what was begun is swept up later.
+    """
+    directory = folder / f"day={date_of(day):%Y-%m-%d}"
+    directory.mkdir(parents=True, exist_ok=True)
+    unfinished = directory / f"{relation}{UNFINISHED}"
+    rows = cursor.execute(f"COPY ({select}) TO {quoted(unfinished)} (FORMAT parquet, COMPRESSION zstd)").fetchall()[0][
+        0
+    ]
+    if not rows:
+        unfinished.unlink()
+        return None
+    sync(unfinished)
+    finished = _free_name(directory, relation)
+    unfinished.rename(finished)
+    for changed in (directory, folder, folder.parent):
+        sync(changed)
+    return ArchiveFile(relation, day, str(finished.relative_to(folder)), int(rows), finished.stat().st_size)
+
+
+def replace(cursor: duckdb.DuckDBPyConnection, gone: Iterable[str], added: Sequence[ArchiveFile]) -> None:
+    """Take the paths ``gone`` from the list and put ``added`` on it, in the caller's transaction.
+
+    The table is made anew, because deletions in a write-ahead log are what its replay has failed on.
+    """
+    cursor.execute("DROP TABLE IF EXISTS archive_files_fresh")
+    cursor.execute(definitions.table("archive_files", "archive_files_fresh"))
+    cursor.execute(
+        "INSERT INTO archive_files_fresh SELECT * FROM archive_files WHERE NOT list_contains($gone::VARCHAR[], path)",
+        {"gone": list(gone)},
+    )
+    for file in added:
+        row = [file.relation, file.day, file.path, file.num_rows, file.size]
+        cursor.execute(f"INSERT INTO archive_files_fresh ({COLUMNS}) VALUES (?, ?, ?, ?, ?)", row)
+    cursor.execute("DROP TABLE archive_files")
+    cursor.execute("ALTER TABLE archive_files_fresh RENAME TO archive_files")
+
+
+def sweep(cursor: duckdb.DuckDBPyConnection, folder: Path) -> list[Path]:
+    """Delete files of the archive folder that are not listed, and folders that became empty; returns the files."""
+    kept = {folder / file.path for file in listed(cursor)}
+    found = sorted(folder.rglob("*"), reverse=True) if folder.exists() else []
+    gone = [path for path in found if path.is_file() and path not in kept]
+    for path in gone:
+        path.unlink()
+    for directory in found:
+        if directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()
+    return gone
+
+
+def source(folder: Path, files: Sequence[ArchiveFile]) -> str:
+    """The table function that reads exactly ``files``; columns that some of them lack are NULL there."""
+    paths = ", ".join(quoted(folder / file.path) for file in files)
+    return f"read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+
+
+def quoted(path: Path) -> str:
+    """``path`` as a SQL string."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _free_name(directory: Path, relation: str) -> Path:
+    path, number = directory / f"{relation}.parquet", 1
+    while path.exists():
+        number += 1
+        path = directory / f"{relation}-{number}.parquet"
+    return path
+
+
+def sync(path: Path) -> None:
+    """Force the file or folder ``path`` to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

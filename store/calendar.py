@@ -1,0 +1,17 @@
+"""UTC days counted from 1970-01-01, and their dates."""
+
+import datetime
+from typing import Final
+
+NANOSECONDS_PER_DAY: Final = 86_400_000_000_000
+_EPOCH: Final = datetime.date(1970, 1, 1)
+
+
+def date_of(day: int) -> datetime.date:
+    """The date of ``day``."""
+    return _EPOCH + datetime.timedelta(days=day)
+
+
+def day_of(date: datetime.date) -> int:
+    """The day of ``date``."""
+    return (date - _EPOCH).days

@@ -1,0 +1,130 @@
+"""Connections to one DuckDB file, hardened: no files but the archive, no extensions, no network, settings locked.
+
+DuckDB's errors are mapped to ours here, once.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from conventions.errors import StoreError, StoreLocked, StoreTooNew
+from store import archive
+
+FILE_NAME = "tokenjoule.duckdb"
+CHECKPOINT_AT = "64MB"  # of log; DuckDB's 16 MB rewrote the newest row group so often that it took half of all CPU time
+
+_log = logging.getLogger(__name__)
+
+
+def database_file(path: Path) -> Path:
+    """The database file for ``path``: itself when it is or names a DuckDB file, else the one in that directory."""
+    return path if path.suffix == ".duckdb" or path.is_file() else path / FILE_NAME
+
+
+def connect(file: Path, *, read_only: bool, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+    """A hardened connection to ``file``.
+
+    Raises ``StoreLocked`` when another process owns it, ``StoreTooNew`` when a newer DuckDB wrote it, else
+    ``StoreError``.
+    """
+    try:
+        connection = duckdb.connect(str(file), read_only=read_only, config=_config(memory_limit, threads))
+    except duckdb.Error as error:
+        raise _opening_error(file, error) from error
+    _harden(connection, file)
+    return connection
+
+
+def connect_owner(file: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+    """The one read-write connection. An unreadable write-ahead log is set aside, never deleted, and opening goes on."""
+    try:
+        return connect(file, read_only=False, memory_limit=memory_limit, threads=threads)
+    except (StoreLocked, StoreTooNew):
+        raise
+    except StoreError as error:
+        if not _is_about_log(error) or not _log_file(file).exists():
+            raise
+        _quarantine(_log_file(file), error)
+    return connect(file, read_only=False, memory_limit=memory_limit, threads=threads)
+
+
+@contextmanager
+def transaction(cursor: duckdb.DuckDBPyConnection, mode: str = "") -> Iterator[None]:
+    """Everything inside is committed together or not at all; ``mode`` may be ``READ ONLY``."""
+    cursor.execute(f"BEGIN TRANSACTION {mode}")
+    try:
+        yield
+        cursor.execute("COMMIT")
+    except BaseException:
+        with suppress(duckdb.Error):  # a failed COMMIT has already rolled back
+            cursor.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def mapped_errors(doing: str) -> Iterator[None]:
+    """DuckDB's errors inside become ``StoreError``; ``doing`` says what was attempted."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(f"{doing}: {error}") from error
+
+
+def _harden(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Files are closed to SQL but for the archive, which the views read. A second connection finds it done."""
+    if connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
+        return
+    for statement in (
+        "SET GLOBAL TimeZone = 'UTC'",
+        f"SET allowed_directories = [{archive.quoted(archive.folder_of(file))}]",
+        "SET enable_external_access = false",
+        "SET lock_configuration = true",
+    ):
+        connection.execute(statement)
+
+
+def _config(memory_limit: str, threads: int) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "memory_limit": memory_limit,
+        "checkpoint_threshold": CHECKPOINT_AT,
+        "threads": threads,
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,
+    }
+
+
+def _opening_error(file: Path, error: duckdb.Error) -> StoreError:
+    text = str(error)
+    if "lock on file" in text or "different configuration" in text:
+        return StoreLocked(
+            f"{file} is owned by another process, usually the collector: read through its address instead "
+            f"(http://HOST:PORT, by default http://127.0.0.1:4318), or stop it first"
+        )
+    if "version number" in text and "WAL" not in text:
+        return StoreTooNew(f"{file} was written by a newer DuckDB: upgrade duckdb ({text})")
+    return StoreError(f"cannot open {file}: {text}")
+
+
+def _is_about_log(error: StoreError) -> bool:
+    text = str(error)
+    if any(passing in text for passing in ("No space left", "File too large", "Out of Memory", "out of memory")):
+        return False  # the log is sound: it is read when there is room again
+    return "WAL" in text or "write-ahead log" in text.lower()
+
+
+def _log_file(file: Path) -> Path:
+    return file.with_name(file.name + ".wal")
+
+
+def _quarantine(log: Path, error: StoreError) -> None:
+    aside = log.with_name(f"{log.name}.unreadable-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    log.rename(aside)
+    _log.error(
+        "unreadable write-ahead log kept as %s; rows committed after the last checkpoint are in it: %s", aside, error
+    )

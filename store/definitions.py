@@ -1,0 +1,45 @@
+"""The SQL files of this folder as text: tables, views and macros, one object per file, found by listing.
+
+``{name}`` in a table file makes it a template: of day tables (raw relations) or of ``<relation>_rows`` (settled ones).
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+RAW: Final = ("spans", "metric_points")
+SETTLED: Final = ("requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent")
+RECORDS: Final = ("runs", "events", "alerts", "grid_intensity", "step_models")
+RELATIONS: Final = (*RAW, *SETTLED, *RECORDS)
+BOOKKEEPING: Final = ("bucket_ns", "generation")
+"""Columns of settled rows that the public views leave out."""
+
+_FOLDER = Path(__file__).parent
+
+
+@cache
+def table(relation: str, name: str) -> str:
+    """The CREATE TABLE statement of ``relation`` for the table ``name``."""
+    return _read(f"tables/{relation}.sql").replace("{name}", name)
+
+
+def raw_view(relation: str, branches: str) -> str:
+    """The CREATE VIEW statement of a raw relation over ``branches``, SELECTs joined by UNION ALL BY NAME."""
+    return _read("views/raw.sql").replace("{name}", relation).replace("{branches}", branches)
+
+
+def settled_view(relation: str, archived: str | None = None) -> str:
+    """The CREATE VIEW statement of a settled relation over its rows, the manifest and ``archived`` rows."""
+    if archived is None:
+        return _read("views/settled.sql").replace("{name}", relation)
+    return _read("views/settled_archived.sql").replace("{name}", relation).replace("{archived}", archived)
+
+
+def macros() -> dict[str, str]:
+    """CREATE MACRO statements by macro name, sorted."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted((_FOLDER / "macros").glob("*.sql"))}
+
+
+@cache
+def _read(path: str) -> str:
+    return (_FOLDER / path).read_text(encoding="utf-8")

@@ -1,0 +1,113 @@
+"""An Arrow table as bytes: Arrow IPC stream, JSON or CSV."""
+
+import base64
+import datetime
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv
+
+_ROWS_AT_ONCE: Final = 8_192
+"""Python objects take about ten times the memory of an Arrow table, so JSON is written slice by slice."""
+_NESTED_TYPES = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary)
+
+
+def arrow_bytes(table: pa.Table) -> bytes:
+    """``table`` as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    answer: bytes = sink.getvalue().to_pybytes()
+    return answer
+
+
+def arrow_pieces(tables: Iterable[pa.Table]) -> Iterator[bytes]:
+    """The same stream in pieces, one per table; ``tables`` share a schema and there is at least one."""
+    writer, sink = None, _Sink()
+    for table in tables:
+        writer = writer or pa.ipc.new_stream(sink, table.schema)
+        writer.write_table(table)
+        yield sink.taken()
+    assert writer is not None, "a result has at least its schema"
+    writer.close()
+    yield sink.taken()
+
+
+class _Sink:
+    """Holds what an Arrow writer wrote until it is taken."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, part: bytes) -> None:
+        self._parts.append(bytes(part))
+
+    def flush(self) -> None:
+        """Everything is here already."""
+
+    def taken(self) -> bytes:
+        found, self._parts = b"".join(self._parts), []
+        return found
+
+
+def json_bytes(table: pa.Table) -> bytes:
+    """``{"columns": [...], "rows": [[...]]}``: ISO 8601 times in UTC, maps as objects, NaN and infinity as null."""
+    slices = [_json_rows(batch) for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE)]
+    rows = b",".join(rows for rows in slices if rows)
+    return b'{"columns":' + msgspec.json.encode(table.column_names) + b',"rows":[' + rows + b"]}"
+
+
+def csv_bytes(table: pa.Table) -> bytes:
+    """CSV with a header; lists and maps are JSON text."""
+    for index, field in enumerate(table.schema):
+        if any(nested(field.type) for nested in _NESTED_TYPES):
+            table = table.set_column(index, field.name, _as_text(table.column(index)))
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(table, sink)
+    answer: bytes = sink.getvalue().to_pybytes()
+    return answer
+
+
+FORMATS: Final[dict[str, tuple[Callable[[pa.Table], bytes], str]]] = {
+    "arrow": (arrow_bytes, "application/vnd.apache.arrow.stream"),
+    "json": (json_bytes, "application/json"),
+    "csv": (csv_bytes, "text/csv; charset=utf-8"),
+}
+"""Encoder and media type by name."""
+
+
+def _json_rows(batch: pa.RecordBatch) -> bytes:
+    columns = [[_plain(value) for value in column.to_pylist(maps_as_pydicts="lossy")] for column in batch.columns]
+    return msgspec.json.encode(list(zip(*columns, strict=True)))[1:-1]
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.Array:
+    values = column.to_pylist(maps_as_pydicts="lossy")
+    return pa.array(
+        [None if value is None else msgspec.json.encode(_plain(value)).decode() for value in values], pa.string()
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return value.replace(tzinfo=None).isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, str | int | bool) or value is None:
+        return value
+    return str(value)

@@ -1,0 +1,39 @@
+"""A finished DuckDB result as one Arrow table in the house's types, drained so that the connection is free again."""
+
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_INT64_LIMIT = 2**63 - 1
+
+
+def drain(result: duckdb.DuckDBPyConnection) -> pa.Table:
+    """All rows of ``result``; afterwards the connection may run its next statement (DuckDB 2.0 streams results)."""
+    return plain(result.to_arrow_reader().read_all())
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """``table`` with decimals as ``int64`` or ``float64``.
+
+    DuckDB answers ``sum(BIGINT)`` as ``decimal128(38, 0)`` and ``0.9`` as ``decimal128(2, 1)``; readers would have to
+    convert each one.
+    """
+    for index, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type):
+            column = _plain_decimal(table.column(index))
+            table = table.set_column(index, pa.field(field.name, column.type), column)
+    return table
+
+
+def _plain_decimal(column: pa.ChunkedArray) -> Any:
+    if column.type.scale == 0 and _fits_int64(column):
+        return column.cast(pa.int64())
+    return column.cast(pa.float64())
+
+
+def _fits_int64(column: pa.ChunkedArray) -> bool:
+    extremes = pc.min_max(column).as_py()
+    values = [abs(value) for value in extremes.values() if value is not None]
+    return all(value <= _INT64_LIMIT for value in values)

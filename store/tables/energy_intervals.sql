@@ -1,0 +1,23 @@
+-- The ledger's balance: per device, interval and engine, total_j = attributed_j + idle_j + unattributed_j.
+-- Rows with engine NULL carry a device's idle energy and what no engine used (reason `overhead`); over all rows
+-- of one device and interval total_j sums to the difference of its energy counter.
+CREATE TABLE IF NOT EXISTS {name} (
+    bucket_ns            BIGINT NOT NULL,    -- UTC minute of started_at
+    generation           BIGINT NOT NULL,
+    device               VARCHAR NOT NULL,
+    engine               VARCHAR,
+    started_at           TIMESTAMP NOT NULL,
+    ended_at             TIMESTAMP NOT NULL,
+    total_j              DOUBLE NOT NULL,
+    attributed_j         DOUBLE NOT NULL,
+    idle_j               DOUBLE NOT NULL,
+    unattributed_j       DOUBLE NOT NULL,
+    unattributed_reason  VARCHAR,            -- unclaimed | no_work | overhead | gap
+    predicted_j          DOUBLE,
+    scale                DOUBLE,
+    residual_j           DOUBLE,
+    method               VARCHAR NOT NULL,   -- counters_affine | spans_affine | phase_weighted | time_overlap | output_tokens | none
+    source               VARCHAR,
+    scope                VARCHAR,
+    quality              VARCHAR NOT NULL
+);

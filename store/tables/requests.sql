@@ -1,0 +1,54 @@
+-- One row per request, settled from all its spans: counted once across client, gateway and engine.
+-- Appended per bucket (UTC minute of started_at) with a generation; the view `requests` follows the manifest.
+CREATE TABLE IF NOT EXISTS {name} (
+    bucket_ns            BIGINT NOT NULL,
+    generation           BIGINT NOT NULL,
+    request_id           VARCHAR NOT NULL,   -- trace id, a colon, root call span id
+    trace_id             VARCHAR NOT NULL,
+    tenant               VARCHAR,
+    user_id              VARCHAR,
+    tier                 VARCHAR,
+    model_requested      VARCHAR,
+    model_served         VARCHAR,
+    engine               VARCHAR,
+    operation            VARCHAR,
+    priority             VARCHAR,
+    region               VARCHAR,
+    started_at           TIMESTAMP NOT NULL, -- UTC
+    ended_at             TIMESTAMP NOT NULL,
+    streamed             BOOLEAN,
+    success              BOOLEAN NOT NULL,
+    error_type           VARCHAR,
+    finish_reason        VARCHAR,
+    input_tokens         BIGINT,
+    output_tokens        BIGINT,
+    cached_input_tokens  BIGINT,
+    cache_write_tokens   BIGINT,
+    reasoning_tokens     BIGINT,
+    queue_s              DOUBLE,
+    prefill_s            DOUBLE,
+    decode_s             DOUBLE,
+    ttft_s               DOUBLE,
+    tpot_s               DOUBLE,
+    itl_s                DOUBLE[],
+    first_token_origin   VARCHAR,            -- engine | gateway | client
+    e2e_s                DOUBLE NOT NULL,
+    success_basis        VARCHAR NOT NULL,   -- observed | inferred
+    cache_result         VARCHAR,
+    route_policy         VARCHAR,
+    route_reason         VARCHAR,
+    escalated_from       VARCHAR,
+    draft_proposed       BIGINT,
+    draft_accepted       BIGINT,
+    quality_score        DOUBLE,
+    run_id               VARCHAR,
+    run_arm              VARCHAR,
+    run_scenario         VARCHAR,
+    energy_j             DOUBLE,             -- active energy of all its attempts; NULL: no energy data
+    energy_se_j          DOUBLE,
+    energy_quality       VARCHAR,            -- measured | estimated | simulated
+    co2e_g               DOUBLE,
+    cost                 DOUBLE,
+    currency             VARCHAR,
+    attributes           MAP(VARCHAR, VARCHAR)
+);

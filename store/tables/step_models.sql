@@ -1,0 +1,17 @@
+-- Constants of the affine step model as fitted: joules = b·steps + a_p·prefill + a_px·prefill context + a_d·decode + a_c·decode context.
+CREATE TABLE IF NOT EXISTS step_models (
+    fitted_at  TIMESTAMP NOT NULL,
+    engine     VARCHAR NOT NULL,
+    device     VARCHAR NOT NULL,
+    model      VARCHAR,
+    b          DOUBLE NOT NULL,
+    a_p        DOUBLE NOT NULL,
+    a_px       DOUBLE NOT NULL,
+    a_d        DOUBLE NOT NULL,
+    a_c        DOUBLE NOT NULL,
+    idle_w     DOUBLE NOT NULL,
+    r2         DOUBLE,
+    condition  DOUBLE,
+    intervals  INTEGER NOT NULL,
+    method     VARCHAR NOT NULL
+);
