@@ -1,0 +1,96 @@
+"""The collector's HTTP interface: which path is answered by what (ARCHITECTURE, "HTTP of the collector")."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from collector.access import allowed
+from collector.answering import CONCURRENT_QUERIES
+from collector.backup import backup_endpoint
+from collector.measure import measure_endpoint
+from collector.pipeline import Pipeline
+from collector.query import query_endpoint
+from collector.receive import Endpoint, Intake, receive_endpoint
+from collector.records import records_endpoint
+from collector.settings import TokenSettings
+from collector.settle import Settler
+from collector.signals import Signal
+from store.limits import Limits
+from store.writing import Store
+
+PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes answer with; built by ``__main__``."""
+
+    store: Store
+    settler: Settler
+    settling: "asyncio.Task[None]"
+    pipeline: Pipeline
+    intake: Intake
+    signals: Sequence[Signal]
+    tokens: TokenSettings
+    backups: Path | None = None
+
+
+def application(parts: Parts) -> Starlette:
+    """The ASGI application over ``parts``."""
+    receivers = [
+        Route(f"/v1/{signal.name}", receive_endpoint(signal, parts.intake), methods=["POST"])
+        for signal in parts.signals
+    ]
+    return Starlette(
+        routes=[
+            *receivers,
+            *_reading(parts),
+            Route("/v1/records/{relation}", records_endpoint(parts.store, parts.tokens.admin), methods=["POST"]),
+            Route("/v1/backup", backup_endpoint(parts.store, parts.backups, parts.tokens.admin), methods=["POST"]),
+            Route("/v1/settle", _settle_endpoint(parts), methods=["POST"]),
+            Route("/health", _health_endpoint(parts)),
+            Route("/metrics", _metrics_endpoint(parts.intake)),
+        ]
+    )
+
+
+def _reading(parts: Parts) -> list[Route]:
+    """Queries and metrics; together they have ``CONCURRENT_QUERIES`` slots."""
+    slots, tokens = anyio.CapacityLimiter(CONCURRENT_QUERIES), parts.tokens
+    query = query_endpoint(parts.store, Limits(), tokens.query, slots)
+    measure = measure_endpoint(parts.store, Limits(), slots, tokens.query, tokens.measure)
+    return [Route("/v1/query", query, methods=["POST"]), Route("/v1/measure", measure, methods=["POST"])]
+
+
+def _settle_endpoint(parts: Parts) -> Endpoint:
+    async def settle(request: Request) -> Response:
+        if not allowed(request, parts.tokens.admin):
+            return JSONResponse({"error": "send the admin token as 'Authorization: Bearer ...'"}, status_code=401)
+        return JSONResponse({"settled_until_ns": await parts.settler.settle_now()})
+
+    return settle
+
+
+def _health_endpoint(parts: Parts) -> Endpoint:
+    async def health(_request: Request) -> Response:
+        if not parts.pipeline.alive:
+            return JSONResponse({"status": "the writer has stopped: restart the collector"}, status_code=503)
+        if parts.settling.done():
+            return JSONResponse({"status": "settling has stopped: restart the collector"}, status_code=503)
+        return JSONResponse({"status": "ok"})
+
+    return health
+
+
+def _metrics_endpoint(intake: Intake) -> Endpoint:
+    async def metrics(_request: Request) -> Response:
+        return Response(intake.counters.text(), media_type=PROMETHEUS_TEXT)
+
+    return metrics

@@ -1,0 +1,42 @@
+"""What decoding one request gives: rows by relation, and what had to be refused."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+
+REASONS_SHOWN: Final = 3
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Counted refusals of single spans or data points; the first reasons are kept in words."""
+
+    count: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, reason: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if len(self.reasons) < REASONS_SHOWN and reason not in self.reasons:
+            self.reasons.append(reason)
+
+    def include(self, others: "Refusals") -> None:
+        """Count ``others`` too."""
+        self.count += others.count
+        fresh = [reason for reason in others.reasons if reason not in self.reasons]
+        self.reasons = (self.reasons + fresh)[:REASONS_SHOWN]
+
+    def message(self, noun: str) -> str:
+        """For the sender: how many were refused and why; empty if none."""
+        return f"{self.count} {noun} refused: {'; '.join(self.reasons)}" if self.count else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tables ready for ``Store.append_raw``, with counts of what they hold, what was refused and what was cut."""
+
+    tables: dict[str, pa.Table]
+    accepted: int
+    refusals: Refusals
+    cut: int = 0

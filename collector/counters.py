@@ -1,0 +1,41 @@
+"""The collector's counters about itself, and their Prometheus text.
+
+Counters are created where they are counted and rendered by one registry; nothing is global.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+COMMIT_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Counters:
+    """What the collector received, refused, committed and has waiting."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.received = self._counter("received", "spans, data points and log records decoded", "signal")
+        self.rejected = self._counter("rejected", "items refused one by one (partial success)", "signal")
+        self.committed = self._counter("committed_rows", "rows committed to the store", "relation")
+        self.refused = self._counter("refused_requests", "requests refused whole", "status")
+        self.cut = self._counter("cut_values", "attribute values, attributes or events cut to their limits")
+        self.commits = self._counter("commits", "transactions committed")
+        self.failed_commits = self._counter("failed_commits", "transactions that failed and were not acknowledged")
+        self.lost_samples = self._counter("lost_samples", "rounds of own samples that could not be queued or stored")
+        self.queue_rows = self._gauge("queue_rows", "rows waiting for the writer")
+        self.queue_bytes = self._gauge("queue_bytes", "bytes waiting for the writer")
+        self.commit_seconds = Histogram(
+            "tokenjoule_collector_commit_seconds",
+            "time of one transaction",
+            buckets=COMMIT_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def text(self) -> bytes:
+        """All of them in Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(f"tokenjoule_collector_{name}", description, labels, registry=self.registry)
+
+    def _gauge(self, name: str, description: str) -> Gauge:
+        return Gauge(f"tokenjoule_collector_{name}", description, registry=self.registry)

@@ -1,0 +1,79 @@
+"""OpenInference (Arize) instrumentations: spans of kind ``LLM``; chains, tools, agents and embeddings are no calls.
+
+What was asked for (model, user, streaming) stands in the JSON of the call's parameters, the first token in a span
+event. ``llm.model_name`` is the model that answered, so a call that failed has none. No operation is sent: text
+completions have ``llm.prompts``. Read in openinference-instrumentation-openai 0.1.66.
+"""
+
+import json
+from typing import Any
+
+from collector import coercion
+from collector.rules import complete
+from collector.seen import Fields, SeenSpan
+from collector.values import Attributes
+from collector.vocabulary import CALL, OURS, Field, read
+
+KIND = "openinference.span.kind"
+PARAMETERS = "llm.invocation_parameters"
+FIRST_TOKEN_EVENT = "First Token Stream Event"
+FIELDS = (
+    Field("provider", coercion.folded, ("llm.provider", "llm.system")),
+    Field("model_requested", coercion.name, ("llm.request.model_name",)),
+    Field("model_served", coercion.name, ("llm.response.model_name", "llm.model_name")),
+    Field("input_tokens", coercion.count, ("llm.token_count.prompt",)),
+    Field("output_tokens", coercion.count, ("llm.token_count.completion",)),
+    Field(
+        "cached_input_tokens",
+        coercion.count,
+        ("llm.token_count.prompt_details.cache_read", "llm.token_count.prompt_details.cache_input"),
+    ),
+    Field("cache_write_tokens", coercion.count, ("llm.token_count.prompt_details.cache_write",)),
+    Field("reasoning_tokens", coercion.count, ("llm.token_count.completion_details.reasoning",)),
+    Field("finish_reason", coercion.reason, ("llm.finish_reason",)),
+    Field("cost", coercion.real, ("llm.cost.total",)),
+)
+
+
+class Dialect:
+    """Spans that OpenInference marks as a call of a model."""
+
+    rank = 40
+
+    def recognises(self, span: SeenSpan) -> bool:
+        """The kind ``LLM``."""
+        return bool(span.attributes.get(KIND) == "LLM")
+
+    def normalise(self, span: SeenSpan) -> Fields:
+        """Canonical names where the span has them too, OpenInference's else."""
+        asked = _parameters(span.attributes.get(PARAMETERS))
+        fields = {**_from(asked), **read(span.attributes, FIELDS)}
+        fields = {**fields, **read(span.attributes, OURS + CALL), "role": "client"}
+        if "model_served" in fields:
+            fields.setdefault("model_requested", fields["model_served"])
+        fields.setdefault("operation", "text_completion" if _has_prompts(span.attributes) else "chat")
+        first_s = next((event.since_start_s for event in span.events() if event.name == FIRST_TOKEN_EVENT), None)
+        fields.setdefault("streamed", first_s is not None or asked.get("stream") is True)
+        complete(span, fields)
+        if first_s is not None and fields["streamed"] and 0.0 <= first_s <= fields["e2e_s"]:
+            fields.setdefault("ttft_s", first_s)
+        return fields
+
+
+def _from(asked: dict[str, Any]) -> Fields:
+    found = {"model_requested": coercion.name(asked.get("model")), "user_id": coercion.name(asked.get("user"))}
+    return {column: value for column, value in found.items() if value is not None}
+
+
+def _has_prompts(attributes: Attributes) -> bool:
+    return any(key.startswith("llm.prompts.") for key in attributes)
+
+
+def _parameters(sent: Any) -> dict[str, Any]:
+    if not isinstance(sent, str):
+        return {}
+    try:
+        parsed = json.loads(sent)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,0 +1,51 @@
+"""OpenLLMetry (Traceloop) instrumentations: the client's view, in the old and in the new spelling at once.
+
+They send no time to first token on the span; a stream has an event per chunk, and the first of them is it.
+Read in opentelemetry-instrumentation-openai 0.62.4.
+"""
+
+from collector import coercion
+from collector.rules import complete
+from collector.seen import Fields, SeenSpan
+from collector.vocabulary import CALL, OURS, Field, read
+from conventions import attributes as names
+
+MARKS = ("llm.request.type", "gen_ai.is_streaming", "llm.is_streaming")
+CALLS = ("chat", "completion", "text_completion", "generate_content")  # a tuple: what is compared may be unhashable
+OPERATIONS = {"completion": "text_completion"}  # llm.request.type's word for it
+# what applications attach by ``Traceloop.set_association_properties``, by the names its examples use
+ASSOCIATED = "traceloop.association.properties."
+FIELDS = (
+    Field("tenant", coercion.name, (f"{ASSOCIATED}tenant", f"{ASSOCIATED}tenant_id", f"{ASSOCIATED}organization_id")),
+    Field("user_id", coercion.name, (f"{ASSOCIATED}user_id",)),
+    Field("session_id", coercion.name, (f"{ASSOCIATED}session_id", f"{ASSOCIATED}conversation_id")),
+)
+CHUNK_EVENTS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
+
+
+class Dialect:
+    """Model calls by ``opentelemetry.instrumentation.*`` with one of Traceloop's own marks."""
+
+    rank = 30
+
+    def recognises(self, span: SeenSpan) -> bool:
+        """A chat or completion span with a mark; workflow, task and agent spans have none."""
+        attributes = span.attributes
+        operation = attributes.get(names.OPERATION) or attributes.get("llm.request.type")
+        return operation in CALLS and any(mark in attributes for mark in MARKS)
+
+    def normalise(self, span: SeenSpan) -> Fields:
+        """Canonical names where the span has them, Traceloop's else."""
+        fields = read(span.attributes, FIELDS)
+        fields = {**fields, **read(span.attributes, OURS + CALL), "role": "client"}
+        fields["operation"] = OPERATIONS.get(fields["operation"], fields["operation"])
+        complete(span, fields)
+        if fields.get("streamed") and fields.get("ttft_s") is None:
+            fields["ttft_s"] = _first_chunk_s(span)
+        return fields
+
+
+def _first_chunk_s(span: SeenSpan) -> float | None:
+    times = [event.since_start_s for event in span.events() if event.name in CHUNK_EVENTS]
+    first = min(times, default=None)
+    return first if first is not None and 0.0 <= first <= span.duration_s else None

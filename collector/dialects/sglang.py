@@ -1,0 +1,38 @@
+"""SGLang's request tracing: the root span of a request is the engine's view; thread and stage spans are its parts.
+
+Its prefill runs from dispatch to the first token, so it has the wait in it: without a queue time it is not known how
+long the prefill was. With prefill and decode on separate servers the decoding one has the whole request, and the
+other's root is no second call. Read in ``sglang/srt/observability`` (trace.py, req_time_stats.py); not yet tried on a
+recording.
+"""
+
+from collector.rules import complete, engine_name
+from collector.seen import Fields, SeenSpan
+from collector.vocabulary import CALL, OURS, PHASES, read
+
+MODULE = "sglang::request"
+PREFILL_SERVER = "prefill Req"
+
+
+class Dialect:
+    """Root spans, ``{role} Req {id}``: only they carry the module and the request's id."""
+
+    rank = 21
+
+    def recognises(self, span: SeenSpan) -> bool:
+        """The module of requests, with an id."""
+        return span.attributes.get("module") == MODULE and "rid" in span.attributes
+
+    def normalise(self, span: SeenSpan) -> Fields:
+        """Tokens and phases under vLLM's names; the engine's name comes from the resource."""
+        if span.name.startswith(PREFILL_SERVER):
+            return {}
+        fields = read(span.attributes, OURS + CALL + PHASES)
+        fields["role"] = "engine"
+        fields.setdefault("provider", "sglang")
+        fields.setdefault("request_id", str(span.attributes["rid"]))
+        fields.setdefault("engine", engine_name(span))
+        prefill_s = fields.pop("prefill_s", None)
+        if prefill_s is not None and "queue_s" in fields:
+            fields["prefill_s"] = max(0.0, prefill_s - fields["queue_s"])
+        return complete(span, fields)

@@ -1,0 +1,135 @@
+"""OTLP over gRPC: the same intake, queue and acknowledgement after the commit as over HTTP.
+
+Messages come to us still compressed: gRPC's own decompression knows no limit of the size it makes. A sender is told to
+come back by ``google.rpc.RetryInfo``, as the OTLP specification asks; a refusal without it is final.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+from collector import compression, encoding
+from collector.access import carries
+from collector.batch import Batch
+from collector.encoding import Encoding
+from collector.receive import STORE_RETRY_AFTER_S, Intake, decoded
+from collector.settings import GrpcSettings
+from collector.signals import Signal
+from conventions.errors import IngestError, Overloaded, SettingsError, StoreError
+
+_log = logging.getLogger(__name__)
+
+SERVICES: Final = {
+    "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
+    "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
+}
+# how a compressed message begins; an OTLP message begins with the tag of its first field, 0x0A
+MAGIC: Final = {b"\x1f": "gzip", b"\x78": "deflate"}
+MAX_STREAMS = 64  # exports under way per connection; a sender's further ones wait on its side
+STATUS_DETAILS = "grpc-status-details-bin"
+
+
+@asynccontextmanager
+async def receiving(
+    settings: GrpcSettings, signals: Sequence[Signal], intake: Intake, grace_s: float
+) -> AsyncIterator[str]:
+    """Serve until the block ends, then let exports under way finish for ``grace_s``; gives the address.
+
+    Raises ``SettingsError`` when the address cannot be listened on.
+    """
+    server = grpc.aio.server(options=_options(intake.max_body))
+    server.add_generic_rpc_handlers([_handler(signal, intake) for signal in signals])
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        port = server.add_insecure_port(f"{host}:{settings.port}")
+    except RuntimeError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{settings.port} for gRPC: {error}; choose another [collector.grpc] port, or 0"
+        ) from None
+    await server.start()
+    _log.info("OTLP/gRPC on %s:%d", host, port)
+    try:
+        yield f"{host}:{port}"
+    finally:
+        await server.stop(grace_s)
+
+
+def _options(max_body: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", max_body),
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
+        ("grpc.per_message_decompression", 0),
+        ("grpc.so_reuseport", 0),  # two collectors on one port would share the spans out between them
+    ]
+
+
+def _handler(signal: Signal, intake: Intake) -> Any:
+    async def export(body: bytes, context: Any) -> Message:
+        try:
+            if not carries(dict(context.invocation_metadata()).get("authorization", ""), intake.token):
+                await _refuse(
+                    context, intake, grpc.StatusCode.UNAUTHENTICATED, "send the ingest token as 'authorization: Bearer'"
+                )
+            with intake.admission.request() as ticket:
+                ticket.take(len(body))
+                batch = await _take_in(body, signal, intake)
+        except (IngestError, StoreError) as error:
+            await _refuse_error(context, intake, error)
+        return signal.answer(batch)
+
+    method = grpc.unary_unary_rpc_method_handler(export, response_serializer=lambda answer: answer.SerializeToString())
+    return grpc.method_handlers_generic_handler(SERVICES[signal.name], {"Export": method})
+
+
+async def _take_in(body: bytes, signal: Signal, intake: Intake) -> Batch:
+    loop = asyncio.get_running_loop()
+    batch = await loop.run_in_executor(intake.decoders, _decode, body, signal, intake.max_body, time.time_ns())
+    intake.counters.received.labels(signal.name).inc(batch.accepted + batch.refusals.count)
+    intake.counters.rejected.labels(signal.name).inc(batch.refusals.count)
+    intake.counters.cut.inc(batch.cut)
+    await asyncio.wrap_future(intake.pipeline.submit(batch.tables))
+    return batch
+
+
+def _decode(body: bytes, signal: Signal, limit: int, received_ns: int) -> Batch:
+    plain = compression.decompress(body, MAGIC.get(body[:1], ""), limit)
+    return decoded(signal, Encoding(encoding.PROTOBUF), plain, received_ns)
+
+
+async def _refuse_error(context: Any, intake: Intake, error: IngestError | StoreError) -> NoReturn:
+    if isinstance(error, Overloaded):
+        await _refuse(context, intake, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), error.retry_after_s)
+    if isinstance(error, StoreError):
+        await _refuse(context, intake, grpc.StatusCode.UNAVAILABLE, str(error), STORE_RETRY_AFTER_S)
+    await _refuse(context, intake, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+
+async def _refuse(context: Any, intake: Intake, code: Any, reason: str, retry_after_s: float | None = None) -> NoReturn:
+    intake.counters.refused.labels(code.name).inc()
+    _log.info("refused with %s: %s", code.name, reason)
+    status = Status(code=code.value[0], message=reason)
+    if retry_after_s is not None:
+        status.details.append(_retry_info(retry_after_s))
+    await context.abort(code, reason, ((STATUS_DETAILS, status.SerializeToString()),))
+    raise AssertionError("abort always raises")
+
+
+def _retry_info(retry_after_s: float) -> AnyMessage:
+    fraction, whole = math.modf(retry_after_s)
+    info = RetryInfo()
+    info.retry_delay.seconds = int(whole)
+    info.retry_delay.nanos = int(fraction * 1e9)
+    packed = AnyMessage()
+    packed.Pack(info)
+    return packed

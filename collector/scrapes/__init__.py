@@ -1,0 +1,1 @@
+"""How to read a Prometheus page: one module per exporter, each with its ``READINGS``."""

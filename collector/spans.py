@@ -1,0 +1,124 @@
+"""OTLP spans → rows of the relation ``spans``. A bad span is refused and counted; the others of its batch are kept."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from collector import columns, content, times, values
+from collector.batch import Batch, Refusals
+from collector.recognition import Recogniser
+from collector.seen import SeenEvent, SeenSpan
+from collector.values import Attributes, Renderer
+from conventions import attributes as names
+from conventions.units import seconds_from_nanoseconds
+
+KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+STATUSES = ("UNSET", "OK", "ERROR")
+ERROR = 2
+MAX_EVENTS = 128
+NO_TRACE, NO_SPAN = bytes(16), bytes(8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What all spans of one resource and scope share."""
+
+    resource: Attributes
+    shared: columns.Row
+    scope: str
+
+
+class SpanDecoder:
+    """Decodes ``ExportTraceServiceRequest`` messages. Safe to use from several threads."""
+
+    def __init__(self, recogniser: Recogniser, *, capture_content: bool = False) -> None:
+        self._recogniser = recogniser
+        self._capture_content = capture_content
+
+    def decode(self, request: Any, received_ns: int) -> Batch:
+        """The request's spans as one table, received at ``received_ns`` (UTC)."""
+        refusals, renderer = Refusals(), Renderer()
+        rows = columns.Builder("spans")
+        for resource_spans in request.resource_spans:
+            resource = values.attributes(resource_spans.resource.attributes)
+            shared = _shared(resource, renderer, received_ns)
+            for scope_spans in resource_spans.scope_spans:
+                source = _Source(resource, shared, scope_spans.scope.name)
+                for span in scope_spans.spans:
+                    reason = _refusal(span, received_ns)
+                    if reason:
+                        refusals.add(reason)
+                    else:
+                        rows.add(self._row(span, source, renderer))
+        return Batch(rows.tables(), rows.count, refusals, renderer.cut)
+
+    def _row(self, span: Any, source: _Source, renderer: Renderer) -> columns.Row:
+        seen = _seen(span, source)
+        row = self._recogniser.fields(seen)
+        attributes = seen.attributes if self._capture_content else content.without(seen.attributes)
+        row.update(source.shared)
+        row["trace_id"] = span.trace_id.hex()
+        row["span_id"] = span.span_id.hex()
+        row["parent_span_id"] = span.parent_span_id.hex() or None
+        row["name"] = renderer.bounded(span.name)
+        row["kind"] = seen.kind
+        row["start_ns"] = span.start_time_unix_nano
+        row["end_ns"] = span.end_time_unix_nano
+        row["status"] = STATUSES[span.status.code] if 0 <= span.status.code < len(STATUSES) else "UNSET"
+        row["status_message"] = renderer.bounded(span.status.message) or None
+        row["scope"] = source.scope or None
+        row["attributes"] = renderer.texts(attributes)
+        row["events"] = self._events(span, renderer) if span.events else None
+        return row
+
+    def _events(self, span: Any, renderer: Renderer) -> str:
+        renderer.cut += max(0, len(span.events) - MAX_EVENTS)
+        kept = []
+        for event in span.events[:MAX_EVENTS]:
+            attributes = values.attributes(event.attributes)
+            if not self._capture_content:
+                attributes = content.without(attributes)
+            kept.append({"time_ns": event.time_unix_nano, "name": event.name, "attributes": renderer.texts(attributes)})
+        return json.dumps(kept, ensure_ascii=False)
+
+
+def _shared(resource: Attributes, renderer: Renderer, received_ns: int) -> columns.Row:
+    return {
+        "received_ns": received_ns,
+        "service": _text_or_none(resource.get(names.SERVICE_NAME)),
+        "instance": _text_or_none(resource.get(names.SERVICE_INSTANCE)),
+        "resource": renderer.texts(resource),
+    }
+
+
+def _text_or_none(item: values.Value) -> str | None:
+    return values.text(item) or None
+
+
+def _seen(span: Any, source: _Source) -> SeenSpan:
+    return SeenSpan(
+        name=span.name,
+        kind=KINDS[span.kind] if 0 <= span.kind < len(KINDS) else KINDS[0],
+        scope=source.scope,
+        attributes=values.attributes(span.attributes),
+        resource=source.resource,
+        duration_s=seconds_from_nanoseconds(span.end_time_unix_nano - span.start_time_unix_nano),
+        failed=span.status.code == ERROR,
+        events=lambda: [_seen_event(event, span.start_time_unix_nano) for event in span.events],
+    )
+
+
+def _seen_event(event: Any, start_ns: int) -> SeenEvent:
+    since_start_s = seconds_from_nanoseconds(event.time_unix_nano - start_ns)
+    return SeenEvent(event.name, since_start_s, values.attributes(event.attributes))
+
+
+def _refusal(span: Any, now_ns: int) -> str | None:
+    trace_id, span_id = span.trace_id, span.span_id
+    if len(trace_id) != 16 or trace_id == NO_TRACE:
+        return "trace_id must be 16 bytes (32 hex digits in JSON) and not all zero"
+    if len(span_id) != 8 or span_id == NO_SPAN:
+        return "span_id must be 8 bytes (16 hex digits in JSON) and not all zero"
+    if len(span.parent_span_id) not in (0, 8):
+        return "parent_span_id must be empty or 8 bytes (16 hex digits in JSON)"
+    return times.interval_refusal(span.start_time_unix_nano, span.end_time_unix_nano, now_ns)

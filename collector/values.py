@@ -1,0 +1,82 @@
+"""OTLP attribute values as plain Python values, and those as bounded strings for the store's maps."""
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Value = Any  # str | bool | int | float | bytes | list[Value] | dict[str, Value] | None
+Attributes = dict[str, Value]
+
+MAX_TEXT = 8_192  # characters of one attribute value
+MAX_ATTRIBUTES = 1_024  # per span, data point or resource
+SCALARS = frozenset({"string_value", "bool_value", "int_value", "double_value", "bytes_value"})
+
+
+def attributes(pairs: Iterable[Any]) -> Attributes:
+    """``KeyValue`` messages as a dictionary; of a repeated key the last one stays."""
+    found: Attributes = {}
+    for pair in pairs:
+        message = pair.value
+        kind = message.WhichOneof("value")
+        found[pair.key] = getattr(message, kind) if kind in SCALARS else value(message)
+    return found
+
+
+def value(message: Any) -> Value:
+    """One ``AnyValue``; an empty one is ``None``."""
+    kind = message.WhichOneof("value")
+    if kind in SCALARS:
+        return getattr(message, kind)
+    if kind == "array_value":
+        return [value(item) for item in message.array_value.values]
+    if kind == "kvlist_value":
+        return attributes(message.kvlist_value.values)
+    return None
+
+
+def text(item: Value) -> str:
+    """A value as the store keeps it: booleans lower case, arrays and maps as JSON, bytes as base64."""
+    return TEXTS.get(type(item), _json)(item)
+
+
+def _json(item: Value) -> str:
+    return json.dumps(item, ensure_ascii=False, default=_base64)
+
+
+def _base64(item: bytes) -> str:
+    return base64.b64encode(item).decode("ascii")
+
+
+TEXTS: dict[type, Callable[[Any], str]] = {
+    str: lambda item: item,
+    bool: lambda item: "true" if item else "false",
+    int: str,
+    float: str,
+    bytes: _base64,
+    type(None): lambda _item: "",
+}
+
+
+class Renderer:
+    """Renders attribute maps within bounds and counts what it cut."""
+
+    def __init__(self) -> None:
+        self.cut = 0
+
+    def texts(self, items: Attributes) -> dict[str, str]:
+        """Every value as bounded text; attributes over the number kept are left out and counted."""
+        if len(items) > MAX_ATTRIBUTES:
+            self.cut += len(items) - MAX_ATTRIBUTES
+            items = dict(list(items.items())[:MAX_ATTRIBUTES])
+        rendered = {key: TEXTS.get(type(item), _json)(item) for key, item in items.items()}
+        if not rendered or max(max(map(len, rendered)), max(map(len, rendered.values()))) <= MAX_TEXT:
+            return rendered
+        return {self.bounded(key): self.bounded(item) for key, item in rendered.items()}
+
+    def bounded(self, rendered: str) -> str:
+        """``rendered`` cut to ``MAX_TEXT`` characters, and counted if it was longer."""
+        if len(rendered) <= MAX_TEXT:
+            return rendered
+        self.cut += 1
+        return rendered[:MAX_TEXT]

@@ -1,0 +1,267 @@
+"""OTLP over gRPC: the SDK's own exporters, acknowledgement after the commit, and refusals in gRPC's words."""
+
+import asyncio
+import gzip
+import re
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from collector import signals
+from collector.admission import Admission
+from collector.counters import Counters
+from collector.grpc_receiver import SERVICES, receiving
+from collector.pipeline import Pipeline
+from collector.receive import Intake
+from collector.recognition import every_dialect
+from collector.settings import (
+    CollectorSettings,
+    GrpcSettings,
+    QueueSettings,
+    TokenSettings,
+    require_tokens_off_loopback,
+)
+from collector.spans import SpanDecoder
+from conventions.errors import SettingsError
+from tests.collector.payloads import counter, span, traces
+from tests.collector.running_collector import RunningCollector, Start, started
+from tests.collector.test_overload import Store
+
+GRPC = "[collector.grpc]\nport = 0\n"
+RESOURCE = Resource.create({"service.name": "sdk-grpc", "tokenjoule.engine": "scout"})
+LIMIT = 1_000_000
+DETAILS = "grpc-status-details-bin"
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCollector]:
+    with started(tmp_path_factory.mktemp("grpc")) as starting:
+        yield starting(f"max_body_mb = 1\n{GRPC}")
+
+
+def address(collector: RunningCollector) -> str:
+    found = re.search(r"OTLP/gRPC on (\S+)", collector.log.read_text())
+    assert found
+    return found.group(1)
+
+
+def export(target: str, message: Any, signal: str = "traces", **options: Any) -> bytes:
+    body = message if isinstance(message, bytes) else message.SerializeToString()
+    with grpc.insecure_channel(target) as channel:
+        answer: bytes = channel.unary_unary(f"/{SERVICES[signal]}/Export")(body, timeout=30, **options)
+        return answer
+
+
+def count(collector: RunningCollector, trace_id: int) -> int:
+    return int(collector.query(f"SELECT count(*) FROM spans WHERE trace_id = '{trace_id:032x}'")[0][0])
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_spans_of_the_sdk_arrive(collector: RunningCollector, compression: Any) -> None:
+    provider = TracerProvider(resource=RESOURCE)
+    exporter = OTLPSpanExporter(f"http://{address(collector)}", insecure=True, compression=compression)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    name = f"chat {compression.name}"
+    with provider.get_tracer("tests").start_as_current_span(name) as made:
+        made.set_attributes({"tokenjoule.role": "gateway", "tokenjoule.tenant": "library"})
+    provider.shutdown()
+    assert collector.query(f"SELECT role, tenant, service FROM spans WHERE name = '{name}'") == [
+        ["gateway", "library", "sdk-grpc"]
+    ]
+
+
+def test_counters_of_the_sdk_arrive(collector: RunningCollector) -> None:
+    exporter = OTLPMetricExporter(f"http://{address(collector)}", insecure=True)
+    provider = MeterProvider([PeriodicExportingMetricReader(exporter, 60_000)], resource=RESOURCE)
+    provider.get_meter("tests").create_counter("tokenjoule.engine.steps", "{step}").add(3)
+    provider.shutdown()
+    assert collector.query("SELECT value, engine FROM metric_points WHERE metric = 'tokenjoule.engine.steps'") == [
+        [3.0, "scout"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate]
+)
+def test_what_is_acknowledged_is_committed(collector: RunningCollector, compression: Any) -> None:
+    number = 9_000 + compression.value
+    export(address(collector), traces([span(number)]), compression=compression)
+    assert count(collector, number) == 1
+
+
+def test_bad_spans_are_refused_one_by_one(collector: RunningCollector) -> None:
+    answer = export(address(collector), traces([span(9_100), span(9_101, trace_id=b"short")]))
+    partial = ExportTraceServiceResponse.FromString(answer).partial_success
+    assert (partial.rejected_spans, "trace_id must be 16 bytes" in partial.error_message) == (1, True)
+    assert count(collector, 9_100) == 1
+
+
+def test_metrics_and_logs_have_their_services(collector: RunningCollector) -> None:
+    assert export(address(collector), counter("hw.energy", 5.0, {"hw.id": "gpu-0"}), "metrics") == b""
+    logs = ExportLogsServiceRequest()
+    logs.resource_logs.add().scope_logs.add().log_records.add()
+    answer = ExportLogsServiceResponse.FromString(export(address(collector), logs, "logs"))
+    assert answer.partial_success.error_message == "log records are counted, not stored"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        (b"\x0a\xff", grpc.StatusCode.INVALID_ARGUMENT, "not an OTLP protobuf message"),
+        (b"\x0a" * 1_000_001, grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max"),
+        (gzip.compress(bytes(100_000_000)), grpc.StatusCode.INVALID_ARGUMENT, "max_body_mb"),
+        (zlib.compress(bytes(100_000_000)), grpc.StatusCode.INVALID_ARGUMENT, "max_body_mb"),
+    ],
+    ids=["malformed", "too large", "gzip bomb", "deflate bomb"],
+)
+def test_what_cannot_be_taken_in_is_refused_for_good(
+    collector: RunningCollector, body: bytes, code: Any, says: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        export(address(collector), body)
+    assert (refused.value.code(), says in refused.value.details()) == (code, True)
+    assert retry_after_s(refused.value) is None
+    assert collector.http.get("/health").status_code == 200
+
+
+def retry_after_s(error: Any) -> float | None:
+    """What ``google.rpc.RetryInfo`` says, if it is there."""
+    for details in Status.FromString(dict(error.trailing_metadata()).get(DETAILS, b"")).details:
+        info = RetryInfo()
+        assert details.Unpack(info)
+        return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    return None
+
+
+def test_only_the_ingest_token_opens(start: Start) -> None:
+    target = address(start(f'{GRPC}[collector.tokens]\ningest = "i"\nquery = "q"\nadmin = "a"\n'))
+    for metadata in ((), (("authorization", "Bearer q"),), (("authorization", "Basic i"),)):
+        with pytest.raises(grpc.RpcError) as refused:
+            export(target, traces([span()]), metadata=metadata)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    export(target, traces([span()]), metadata=(("authorization", "Bearer i"),))
+
+
+def test_killed_after_the_answer_nothing_is_lost_and_stopped_it_ends_cleanly(start: Start) -> None:
+    collector = start(GRPC)
+    export(address(collector), traces([span(number) for number in range(1, 51)]))
+    collector.kill()
+    collector.log.write_text("")
+    again = start(GRPC)
+    assert again.query("SELECT count(*) FROM spans") == [[50]]
+    with grpc.insecure_channel(address(again)) as idle:  # an idle connection does not hold it up
+        idle.unary_unary(f"/{SERVICES['traces']}/Export")(traces([span(60)]).SerializeToString(), timeout=30)
+        began = time.monotonic()
+        assert again.stop() == 0
+        assert time.monotonic() - began < 8
+
+
+def test_it_is_off_unless_asked_for_and_needs_tokens_off_loopback() -> None:
+    assert CollectorSettings().grpc is None
+    open_to_others = GrpcSettings(host="0.0.0.0")
+    with pytest.raises(SettingsError, match=r"0\.0\.0\.0 without tokens"):
+        require_tokens_off_loopback(CollectorSettings(grpc=open_to_others))
+    require_tokens_off_loopback(CollectorSettings(grpc=open_to_others, tokens=TokenSettings("i", "q", "a")))
+    with pytest.raises(ValueError, match="port must be"):
+        GrpcSettings(port=70_000)
+
+
+class Receiver:
+    """The three services over a store that can stall or be full, in this process."""
+
+    def __init__(self, store: Store) -> None:
+        counters = Counters()
+        self.pipeline = Pipeline(store, QueueSettings(max_rows=4, retry_after_s=2.5), counters)
+        self.intake = Intake(self.pipeline, Admission(LIMIT, 2.0), ThreadPoolExecutor(1), counters, LIMIT, None)
+        self.signals = [signals.traces(SpanDecoder(every_dialect()))]
+
+    async def holds(self, rows: int) -> None:
+        """Wait until so many rows are in the writer's hands or wait for it."""
+        async with asyncio.timeout(20):
+            while f"queue_rows {rows}.0".encode() not in self.intake.counters.text():
+                await asyncio.sleep(0.02)
+
+    def serving(self) -> Any:
+        return receiving(GrpcSettings(port=0), self.signals, self.intake, 1.0)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def receiver(store: Store) -> Iterator[Receiver]:
+    made = Receiver(store)
+    yield made
+    store.gate.set()
+    made.pipeline.close()
+
+
+async def send(channel: Any, rows: int) -> Any:
+    body = traces([span(number) for number in range(1, rows + 1)]).SerializeToString()
+    try:
+        return await channel.unary_unary(f"/{SERVICES['traces']}/Export")(body, timeout=20)
+    except grpc.aio.AioRpcError as error:
+        return error
+
+
+def test_a_full_queue_says_when_to_come_back(store: Store, receiver: Receiver) -> None:
+    async def scene() -> tuple[Any, list[Any], int]:
+        async with receiver.serving() as target, grpc.aio.insecure_channel(target) as channel:
+            store.gate.clear()
+            held = [asyncio.create_task(send(channel, 2))]
+            await receiver.holds(2)
+            held.append(asyncio.create_task(send(channel, 2)))
+            await receiver.holds(4)
+            refused = await send(channel, 1)
+            assert not any(task.done() for task in held)
+            rows_before = store.rows
+            store.gate.set()
+            return refused, list(await asyncio.gather(*held)), rows_before
+
+    refused, taken, rows_before = asyncio.run(scene())
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert retry_after_s(refused) == 2.5
+    assert (taken, rows_before, store.rows) == ([b"", b""], 0, 4)
+
+
+def test_a_store_that_cannot_write_acknowledges_nothing_and_recovers(store: Store, receiver: Receiver) -> None:
+    async def scene() -> tuple[Any, Any]:
+        async with receiver.serving() as target, grpc.aio.insecure_channel(target) as channel:
+            store.is_full = True
+            refused = await send(channel, 1)
+            store.is_full = False
+            return refused, await send(channel, 1)
+
+    refused, taken = asyncio.run(scene())
+    assert (refused.code(), taken) == (grpc.StatusCode.UNAVAILABLE, b"")
+    assert "no space left" in refused.details()
+    assert retry_after_s(refused) is not None
+
+
+def test_a_port_in_use_is_said_before_it_is_ready(receiver: Receiver) -> None:
+    async def scene() -> None:
+        async with receiver.serving() as target:
+            port = int(target.rpartition(":")[2])
+            with pytest.raises(SettingsError, match="choose another"):
+                async with receiving(GrpcSettings(port=port), receiver.signals, receiver.intake, 1.0):
+                    raise AssertionError("it must not start")
+
+    asyncio.run(scene())
