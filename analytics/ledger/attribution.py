@@ -1,0 +1,125 @@
+"""attribute(): from cumulative counters and attempts to intervals, joules per attempt and fitted constants.
+
+Pure: no clock, no I/O. Everything is computed on one grid over all points that were given and then cut to the window,
+so that splitting a window changes nothing. The formulas are in the modules it calls, in this order: ``series``
+(differences and gaps), ``devices`` (idle, pools), ``work`` and ``claims`` (what attempts computed), ``placement``
+(ticks into intervals), ``choice`` and ``fitting`` (constants), ``split`` (joules).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analytics.ledger.choice import Chosen, Pooled, Prior, choose
+from analytics.ledger.devices import Device, Pool, balance, pools, read_devices
+from analytics.ledger.engines import Engine, read_engine
+from analytics.ledger.evidence import Evidence, from_counters, from_spans
+from analytics.ledger.inputs import HISTORY_LIMIT_NS, Flags, Floats, Ints, LedgerInputs, LedgerResult
+from analytics.ledger.rows import Rows
+from analytics.ledger.series import edges_ns
+from analytics.ledger.split import split
+from analytics.ledger.work import Work, work_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What all devices of one attribution share."""
+
+    inputs: LedgerInputs
+    edges_ns: Ints
+    edges: Floats  # seconds from the first edge
+    engines: dict[str, Engine]
+    work: dict[str, Work]
+    hosts: dict[str, str | None]
+
+    @property
+    def origin_ns(self) -> int:
+        return int(self.edges_ns[0])
+
+
+def attribute(inputs: LedgerInputs) -> LedgerResult:
+    """Split every device's energy in the window; see the module. Raises ``PluginError`` for an unknown rule."""
+    site = _site(inputs)
+    rows = Rows(inputs, site.edges_ns)
+    for device in read_devices(inputs.points, site.origin_ns):
+        _attribute_device(site, device, rows)
+    return rows.result()
+
+
+def _site(inputs: LedgerInputs) -> _Site:
+    names = pc.unique(
+        pa.chunked_array([*inputs.points["engine"].chunks, *inputs.attempts["engine"].chunks], pa.string())
+    )
+    engines = sorted(name for name in names.to_pylist() if name is not None)
+    edges = edges_ns(_extent(inputs), inputs.settings.interval_s)
+    origin = int(edges[0])
+    read = {name: read_engine(inputs.points, name, origin) for name in engines}
+    work = {name: work_of(inputs.attempts, name, origin) for name in engines}
+    return _Site(inputs, edges, (edges - origin) / 1e9, read, work, _hosts(inputs.points))
+
+
+def _hosts(points: pa.Table) -> dict[str, str | None]:
+    """The host of each engine as its own counters name it."""
+    named = points.filter(pc.and_(pc.is_valid(points["engine"]), pc.is_valid(points["host"])))
+    return dict(zip(named["engine"].to_pylist(), named["host"].to_pylist(), strict=True))
+
+
+def _extent(inputs: LedgerInputs) -> tuple[int, int]:
+    """The window, and the time that points cover up to an hour before and after it.
+
+    Points further away, by a broken clock perhaps, must not become millions of intervals.
+    """
+    times = pc.min_max(inputs.points["time_ns"]).as_py()
+    begin, end = inputs.window_ns
+    earliest, latest = begin - HISTORY_LIMIT_NS, end + HISTORY_LIMIT_NS
+    first, last = times["min"] or begin, times["max"] or end
+    return min(begin, max(first, earliest)), max(end, min(last, latest))
+
+
+def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
+    if not device.energy.covers:
+        return
+    engines = _sharing(site, device)
+    samples = device.energy.times
+    counters = {name: from_counters(site.engines[name], site.work[name], samples, site.edges) for name in engines}
+    spans = {name: from_spans(site.work[name], samples, site.edges) for name in engines}
+    prior = Prior(site.inputs.models, device.name)
+    whole = balance(device, site.edges, _working(counters, spans, len(site.edges) - 1), prior.idle_w)
+    overhead = whole.active.copy()
+    for pool in pools(device, site.inputs.points, engines, whole.active, site.edges):
+        pooled = Pooled(pool.engines, *(tuple(kind[name] for name in pool.engines) for kind in (counters, spans)))
+        chosen = choose(pooled, pool.active, whole.known, prior, site.inputs.settings.rule)
+        overhead -= pool.active
+        rows.add_models(device, pool.engines, chosen, whole.idle_w)
+        unexplained = _add_pool(site, device, pool, chosen, rows)
+        rows.add_no_work(device, pool.engines, np.where(whole.known, unexplained, 0.0))
+    rows.add_device(device, whole, np.maximum(overhead, 0.0))
+
+
+def _add_pool(site: _Site, device: Device, pool: Pool, chosen: list[Chosen], rows: Rows) -> Floats:
+    """Adds what the pool's engines did, rule by rule; returns its active energy that no work explains."""
+    unexplained = pool.active.copy()
+    for rule in chosen:
+        shares, explained = split(pool.active * rule.intervals, rule.evidence, rule.fit)
+        unexplained[explained & rule.intervals] = 0.0
+        for engine, share in zip(pool.engines, shares, strict=True):
+            rows.add_share(device, engine, rule, share, site.work[engine])
+    return unexplained
+
+
+def _working(counters: dict[str, Evidence], spans: dict[str, Evidence], intervals: int) -> Flags:
+    working: Flags = np.zeros(intervals, np.bool_)
+    for one in (*counters.values(), *spans.values()):
+        working |= one.work.any(axis=1)
+    return working
+
+
+def _sharing(site: _Site, device: Device) -> tuple[str, ...]:
+    """Engines that use ``device``: as told, else all of its host; engines that name no host belong to every one."""
+    told = site.inputs.shared_by.get(device.name)
+    if told is not None:
+        return tuple(name for name in told if name in site.engines)
+    hosts = site.hosts
+    return tuple(name for name in site.engines if device.host is None or hosts.get(name) in (None, device.host))

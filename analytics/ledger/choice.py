@@ -1,0 +1,85 @@
+"""Chooses, interval by interval, the best rule that the evidence carries; the choice is written on every row."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from analytics.ledger import rules
+from analytics.ledger.components import CONSTANTS
+from analytics.ledger.evidence import COUNTERS, SPANS, Evidence, jointly_known, silenced
+from analytics.ledger.fitting import Fit
+from analytics.ledger.inputs import AUTOMATIC, Flags, Floats
+from analytics.ledger.rules import RuleLike
+from conventions import plugins
+
+PACKAGE = "analytics.ledger.rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One rule and the intervals that it splits."""
+
+    method: str
+    joules: bool
+    fit: Fit
+    fresh: bool  # fitted now, not taken from before
+    intervals: Flags
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """The evidence of a pool's engines, both ways."""
+
+    engines: tuple[str, ...]
+    counters: tuple[Evidence, ...]
+    spans: tuple[Evidence, ...]
+
+    def of(self, kind: str) -> tuple[tuple[Evidence, ...], Flags]:
+        """Evidence of ``kind`` per engine, and the intervals in which it is known for all of them."""
+        if kind == COUNTERS:
+            return self.counters, jointly_known(self.counters, self.spans)
+        assert kind == SPANS
+        return self.spans, np.ones(len(self.spans[0].known), np.bool_)
+
+
+def choose(pooled: Pooled, active: Floats, known: Flags, prior: "Prior", rule: str) -> list[Chosen]:
+    """Rules in order, each for the intervals that the ones before it left. ``known``: intervals with energy.
+
+    A named ``rule`` goes first; what it cannot split falls to the others. Raises ``PluginError`` for an unknown one.
+    """
+    remaining = known.copy()
+    chosen = []
+    names = rules.ORDER if rule == AUTOMATIC else (rule, *(name for name in rules.ORDER if name != rule))
+    for name in names:
+        loaded: RuleLike = plugins.load(PACKAGE, name, "Rule")()
+        evidence, usable = pooled.of(loaded.evidence)
+        usable = usable & remaining
+        before = prior.fit(name, pooled.engines)
+        work = np.stack([one.work for one in evidence], axis=1)
+        fit = loaded.fit(work, active, usable, before) if usable.any() else None
+        if fit is not None:
+            kept = tuple(silenced(one, usable) for one in evidence)
+            chosen.append(Chosen(name, loaded.joules, fit, fit is not before, usable, kept))
+            remaining &= ~usable
+    return chosen
+
+
+class Prior:
+    """Constants fitted before on one device: the newest per engine and method."""
+
+    def __init__(self, models: pa.Table | None, device: str) -> None:
+        self._newest: dict[tuple[str, str], dict[str, Any]] = {}
+        rows = [] if models is None else models.sort_by("fitted_at").to_pylist()
+        mine = [row for row in rows if row["device"] == device]
+        self._newest.update({(row["method"], row["engine"]): row for row in mine})
+        self.idle_w: float | None = mine[-1]["idle_w"] if mine else None
+
+    def fit(self, method: str, engines: tuple[str, ...]) -> Fit | None:
+        """Constants of all ``engines`` by ``method``; None when one is missing. No error is stated for them."""
+        rows = [self._newest.get((method, engine)) for engine in engines]
+        if not rows or any(row is None for row in rows):
+            return None
+        return Fit(np.array([[row[name] for name in CONSTANTS] for row in rows if row is not None], np.float64))

@@ -1,0 +1,151 @@
+"""Claims: what part of each counter's increment an attempt's own work explains, cell by cell.
+
+A tick is the time between two exports of an engine's counters; a cell is a piece of a tick. Claims of a component
+above its counter in a tick are scaled down to it; what the counter has above the claims is unclaimed (work of
+requests that sent no span). Fixed step energy is shared by the running requests of the moment: an attempt's part of
+the steps is its own steps times 1/n(t), n from the visible attempts, scaled so that the claimed part of
+`running_steps` is also the claimed part of the steps.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from analytics.ledger.components import DECODE, DECODE_CONTEXT, NUM_COMPONENTS, PREFILL, PREFILL_CONTEXT, STEPS
+from analytics.ledger.inputs import Flags, Floats, Ints
+from analytics.ledger.progress import Clock, Company, Phases, StepClock, ended
+from analytics.ledger.work import SMALLEST_CHUNK, Work
+
+ROUNDING: Final = 1e-12  # of a counter's increment; a rest below it is none
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """One entry per attempt and cell that it ran in; the cells of one attempt are consecutive."""
+
+    attempts: Ints  # index into the Work
+    cells: Ints
+    parts: Floats  # (entries, components), in the units of the counters
+    running_steps: Floats  # (entries,): steps taken, each counted whole
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Increments of one engine's counters between exports; NaN columns for counters it does not have."""
+
+    times: Floats  # (n + 1,) seconds from the origin
+    increments: Floats  # (n, components)
+    running_steps: Floats  # (n,); NaN: not exported
+    valid: Flags  # (n,)
+    decode_is_generated: bool  # decode counts output tokens, the first included (stock vLLM)
+
+
+def claim(work: Work, cells: Floats, step_times: Floats, steps: Floats, *, generated: bool) -> Claims:
+    """What ``work`` claims in each cell between the moments ``cells``, before anything is held against counters.
+
+    ``steps`` is the cumulative step counter at ``step_times`` (empty: none); it paces decoding and says how many steps
+    a long prefill took. ``generated``: decode positions are counted as output tokens.
+    """
+    company = Company(work)
+    clock = StepClock(company, step_times, steps) if len(step_times) >= 2 else Clock()
+    attempts, entries = _overlaps(work, cells)
+    at = Phases(work, attempts, clock)
+    begin, end = cells[entries], cells[entries + 1]
+    u0, u1, v0, v1 = at.prefill(begin), at.prefill(end), at.decode(begin), at.decode(end)
+    prompt, prefilled = work.prompt[attempts], work.prefilled[attempts]
+    later = np.maximum(work.output - 1, 0.0)[attempts]
+    decoded = (work.output if generated else work.decoded)[attempts]
+    parts = np.zeros((len(attempts), NUM_COMPONENTS))
+    parts[:, PREFILL] = prefilled * (u1 - u0)
+    parts[:, PREFILL_CONTEXT] = _context(work.cached[attempts], prefilled, u0, u1)
+    parts[:, DECODE] = decoded * (v1 - v0)
+    parts[:, DECODE_CONTEXT] = _context(prompt, later, v0, v1) * ratio(decoded, later)
+    prefill_steps = _prefill_steps(work, clock)[attempts] * (u1 - u0)
+    decode_steps = work.decode_steps[attempts] * (v1 - v0)
+    parts[:, STEPS] = prefill_steps * _share(company, at.prefill_from, at.prefill_until, begin, end)
+    parts[:, STEPS] += decode_steps * _share(company, at.decode_from, at.decode_until, begin, end)
+    return Claims(attempts, entries, parts, prefill_steps + decode_steps)
+
+
+def reconcile(claims: Claims, tick_of: Ints, ticks: Ticks) -> tuple[Claims, Floats]:
+    """``claims`` held against the counters, and the unclaimed rest (ticks, components), never negative.
+
+    ``tick_of`` names the tick of every cell.
+    """
+    size, of = len(ticks.increments), tick_of[claims.cells]
+    counted = np.nan_to_num(ticks.increments)
+    claimed = summed(of, claims.parts, size)
+    factor = np.minimum(1.0, ratio(counted, claimed))
+    factor[:, STEPS] = ratio(counted[:, STEPS] * _coverage(claims, of, ticks), claimed[:, STEPS])
+    parts = claims.parts * factor[of]
+    rest = counted - summed(of, parts, size)
+    rest = np.where(rest > ROUNDING * counted, rest, 0.0)
+    return Claims(claims.attempts, claims.cells, parts, claims.running_steps), rest
+
+
+def busy_time(claims: Claims, work: Work, cells: Floats) -> Claims:
+    """``claims`` with seconds of running, shared by the number that run, in place of steps."""
+    begin = np.maximum(work.prefill_from[claims.attempts], cells[claims.cells])
+    end = np.maximum(np.minimum(ended(work)[claims.attempts], cells[claims.cells + 1]), begin)
+    parts = claims.parts.copy()
+    parts[:, STEPS] = (end - begin) * Company(work).mean_share(begin, end)
+    return Claims(claims.attempts, claims.cells, parts, claims.running_steps)
+
+
+def summed(index: Ints, values: Floats, size: int) -> Floats:
+    """Sums of rows of ``values`` by ``index``."""
+    return np.stack([np.bincount(index, column, size) for column in values.T], axis=1).astype(np.float64)
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Numerator over denominator; 0 where there is nothing to divide by."""
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
+
+
+def _coverage(claims: Claims, of: Ints, ticks: Ticks) -> Floats:
+    """The claimed share of each tick's steps, by `running_steps`; by output tokens where those are all there is.
+
+    Without either it is 1 where anyone ran: coverage is unknown then.
+    """
+    size = len(ticks.increments)
+    claimed = summed(of, claims.running_steps[:, None], size)[:, 0]
+    counted = ticks.running_steps
+    if np.isnan(counted).all() and ticks.decode_is_generated:
+        counted = ticks.increments[:, DECODE]
+        claimed = summed(of, claims.parts, size)[:, DECODE]
+    unknown = np.isnan(counted)
+    return np.where(unknown, claimed > 0, np.minimum(1.0, ratio(claimed, np.nan_to_num(counted))))
+
+
+def _overlaps(work: Work, cells: Floats) -> tuple[Ints, Ints]:
+    """Attempt and cell of every pair that overlaps in time."""
+    first = np.maximum(np.searchsorted(cells, work.prefill_from, "right") - 1, 0)
+    last = np.minimum(np.searchsorted(cells, ended(work), "left") - 1, len(cells) - 2)
+    counts = np.maximum(last - first + 1, 0)
+    attempts = np.repeat(np.arange(len(work)), counts)
+    offsets = np.arange(len(attempts)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return attempts, first[attempts] + offsets
+
+
+def _share(company: Company, phase_begin: Floats, phase_end: Floats, begin: Floats, end: Floats) -> Floats:
+    """Mean of 1/n over the part of each phase that lies in its cell."""
+    begin = np.maximum(phase_begin, begin)
+    return company.mean_share(begin, np.maximum(np.minimum(phase_end, end), begin))
+
+
+def _prefill_steps(work: Work, clock: StepClock | Clock) -> Floats:
+    """Engine steps during each prefill: one, more where a long prompt was computed in chunks."""
+    if isinstance(clock, Clock):
+        return np.ones(len(work))
+    passed = clock.at(work.prefill_until) - clock.at(work.prefill_from)
+    return np.asarray(np.clip(passed, 1.0, np.maximum(1.0, work.prefilled / SMALLEST_CHUNK)))
+
+
+def _context(before: Floats, positions: Floats, since: Floats, until: Floats) -> Floats:
+    """Sum of contexts over the share [since, until) of ``positions``: each sees ``before`` and its predecessors.
+
+    Whole positions give n·before + n(n − 1)/2; in between it grows as a smooth curve through both ends.
+    """
+    growth = np.maximum(positions - 1, 0.0) / 2
+    return np.asarray(positions * (until - since) * (before + growth * (until + since)))

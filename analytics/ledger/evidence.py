@@ -1,0 +1,86 @@
+"""Evidence of an engine's work per energy interval: from its counters with spans as claims, or from spans alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from analytics.ledger.claims import Claims, busy_time, claim, reconcile, summed
+from analytics.ledger.components import NUM_COMPONENTS
+from analytics.ledger.engines import Engine
+from analytics.ledger.inputs import Flags, Floats
+from analytics.ledger.placement import Placed, place_claims, placement, straddling
+from analytics.ledger.work import Work
+
+COUNTERS: Final = "counters"
+SPANS: Final = "spans"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One engine's work on the interval grid of one device, in units of its counters (or of spans)."""
+
+    work: Floats  # (intervals, components): claimed + unclaimed
+    unclaimed: Floats  # (intervals, components)
+    claims: Placed
+    known: Flags  # (intervals,)
+
+
+def from_counters(engine: Engine, work: Work, samples: Floats, edges: Floats) -> Evidence:
+    """The engine's counters, claimed by ``work``; not known where an export is missing or the engine restarted."""
+    ticks, samples = engine.ticks, straddling(samples, edges)
+    cells = np.union1d(ticks.times, samples[(samples > ticks.times[0]) & (samples < ticks.times[-1])])
+    tick_of = np.searchsorted(ticks.times, cells[:-1], "right") - 1
+    claims = claim(work, cells, engine.steps.times, engine.steps.values, generated=ticks.decode_is_generated)
+    claims, rest = reconcile(_in(claims, ticks.valid[tick_of]), tick_of, ticks)
+    claimed_at = placement(cells, ticks.valid[tick_of], samples, edges)
+    rest_at = placement(ticks.times, ticks.valid, samples, edges)
+    placed, unclaimed = place_claims(claims, claimed_at), rest_at.place(rest * ticks.valid[:, None])
+    return Evidence(_work(placed, unclaimed), unclaimed, placed, rest_at.complete)
+
+
+def from_spans(work: Work, samples: Floats, edges: Floats) -> Evidence:
+    """The work of visible spans as if it were all there was; steps are replaced by seconds of running alone."""
+    nothing: Floats = np.zeros(0)
+    cells = straddling(samples, edges)
+    claims = busy_time(claim(work, cells, nothing, nothing, generated=True), work, cells)
+    placed = place_claims(claims, placement(cells, np.ones(len(cells) - 1, np.bool_), cells, edges))
+    unclaimed = np.zeros((len(edges) - 1, NUM_COMPONENTS))
+    return Evidence(_work(placed, unclaimed), unclaimed, placed, np.ones(len(edges) - 1, np.bool_))
+
+
+def jointly_known(evidence: Sequence[Evidence], by_spans: Sequence[Evidence]) -> Flags:
+    """Intervals in which every engine is known or has no visible work either (not started yet, or gone)."""
+    size = len(evidence[0].known)
+    every, some = np.ones(size, np.bool_), np.zeros(size, np.bool_)
+    for one, visible in zip(evidence, by_spans, strict=True):
+        every &= one.known | ~visible.work.any(axis=1)
+        some |= one.known
+    return every & some
+
+
+def silenced(evidence: Evidence, intervals: Flags) -> Evidence:
+    """``evidence`` with work in ``intervals`` only."""
+    keep = intervals[evidence.claims.intervals]
+    claims = evidence.claims
+    kept = Placed(claims.attempts[keep], claims.intervals[keep], claims.parts[keep])
+    mask = intervals[:, None]
+    return Evidence(evidence.work * mask, evidence.unclaimed * mask, kept, evidence.known & intervals)
+
+
+def _work(placed: Placed, unclaimed: Floats) -> Floats:
+    """All work per interval: claimed and unclaimed sum to it by construction."""
+    return summed(placed.intervals, placed.parts, len(unclaimed)) + unclaimed
+
+
+def _in(claims: Claims, valid: Flags) -> Claims:
+    """Claims in valid cells only."""
+    keep = valid[claims.cells]
+    return replace(
+        claims,
+        attempts=claims.attempts[keep],
+        cells=claims.cells[keep],
+        parts=claims.parts[keep],
+        running_steps=claims.running_steps[keep],
+    )

@@ -1,0 +1,112 @@
+"""The weekly page says the same as the metrics, names its provenance and stays readable without data."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from analytics import metric
+from analytics.metric import Window
+from analytics.reports import headline
+from analytics.reports.quantities import difference, quantity
+from analytics.reports.summary import render_markdown, summary, text
+from dashboard import sample
+from store.writing import Store
+
+END = datetime(2026, 11, 20, 18)
+LAST_DAY = Window(END - timedelta(hours=24), END)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store.open(tmp_path_factory.mktemp("summary")) as opened:
+        sample.write(opened, sample.library_days(END, hours=48))
+        yield opened
+
+
+def test_numbers_have_the_period_before_beside_them(store: Store) -> None:
+    for number in summary(store, LAST_DAY)["numbers"]:
+        expected = metric.run(store, number["name"], LAST_DAY, ()).to_pylist()
+        before = metric.run(store, number["name"], LAST_DAY.previous, ()).to_pylist()
+        assert number["value"] in [row["value"] for row in expected]
+        assert number["previous"] in [row["value"] for row in before]
+        assert number["value"] != number["previous"]
+
+
+def test_first_token_times_of_one_origin_only(store: Store) -> None:
+    ttft = headline.number(store, "ttft_p95", LAST_DAY, bucket_s=3600)
+    assert ttft.origin == "engine", "cache hits are seen by the gateway, and are fewer"
+    assert 0 < len(ttft.series) <= 25
+
+
+def test_the_energy_split_sums_to_the_meter(store: Store) -> None:
+    energy = summary(store, LAST_DAY)["energy"]
+    counted = store.query(
+        "SELECT sum(total_j) AS j FROM energy_intervals WHERE started_at >= $start AND started_at < $end",
+        {"start": LAST_DAY.start, "end": LAST_DAY.end},
+    )
+    assert energy["total_j"] == pytest.approx(counted.to_pylist()[0]["j"], rel=1e-12)
+
+
+def test_tiers_sum_to_all_requests(store: Store) -> None:
+    page = summary(store, LAST_DAY)
+    assert [tier["tier"] for tier in page["by_tier"]] == ["expert", "scout"]
+    assert sum(tier["n"] for tier in page["by_tier"]) == page["requests"]["total"]
+
+
+def test_an_estimate_is_printed_as_one(store: Store) -> None:
+    assert "**simulated**, not measured" in render_markdown(summary(store, LAST_DAY))
+
+
+def test_budgets_of_a_file_are_listed_with_their_burn(store: Store, tmp_path: Path) -> None:
+    config = tmp_path / "budgets.toml"
+    config.write_text('[[budgets]]\nname = "tokens"\nkind = "tokens"\nlimit = 1000.0\nwindow = "1d"\n')
+    page = text(store, LAST_DAY.start, LAST_DAY.end, config)
+    line = next(line for line in page.splitlines() if line.startswith("| tokens"))
+    spent, limit, burn = (cell.strip() for cell in line.split("|")[2:5])
+    assert limit == "1 000"
+    assert float(spent.replace(" ", "")) / 750.0 == pytest.approx(
+        float(burn.removesuffix("×").replace(" ", "")), rel=0.01
+    )
+
+
+def test_a_period_without_data_has_dashes_and_no_zeros(store: Store) -> None:
+    page = summary(store, Window(datetime(2001, 1, 1), datetime(2001, 1, 2)))
+    assert {number["value"] for number in page["numbers"]} == {None}
+    assert page["energy"]["total_j"] is None
+    assert "No energy data" in render_markdown(page)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0.012345, "J/{token}", "12.3 mJ/token"),
+        (7.3, "J/{token}", "7.3 J/token"),
+        (0.24, "s", "240 ms"),
+        (0.00004, "s", "40 µs"),
+        (123.4, "s", "123 s"),
+        (1_030_000.0, "J", "1.03 MJ"),
+        (0.2634, "1", "26.3 %"),
+        (0.0, "1", "0 %"),
+        (0.0, "J", "0 J"),
+        (12.0, "{request}/s", "12 req/s"),
+        (None, "s", "–"),
+        (float("nan"), "s", "–"),
+        (0.9996, "J", "1 J"),
+    ],
+)
+def test_quantities_read_well(value: float | None, unit: str, shown: str) -> None:
+    assert quantity(value, unit) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "unit", "shown"),
+    [(1.1, 1.0, "s", "+10.0 %"), (0.2, 0.3, "1", "−10.0 pp"), (1.0, 0.0, "s", "–"), (None, 1.0, "s", "–")],
+)
+def test_differences_read_well(value: float | None, before: float | None, unit: str, shown: str) -> None:
+    assert difference(value, before, unit) == shown
+
+
+def _number(text: str) -> float:
+    return float(text.replace(" ", ""))
