@@ -1,0 +1,1 @@
+"""The OpenAI API over an engine: bodies in, answers and events out. Knows no torch."""

@@ -1,0 +1,115 @@
+"""One step as tensors: every position to compute, flattened into one row each, decodes before prefill chunks.
+
+Linear layers see all rows at once, so weights are read once per step; attention sees the decodes as one padded batch
+and each chunk by itself, so no block-diagonal mask over unrelated requests is ever built.
+"""
+
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass
+
+import torch
+
+from serving.engine.kv import KvCache
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Consecutive positions of one request to compute: ``start`` … ``start + len(tokens) - 1``."""
+
+    slot: int
+    start: int
+    tokens: SequenceOf[int]
+    decodes: bool
+    samples: bool
+    """Whether the last position's logits are wanted."""
+
+    @property
+    def end(self) -> int:
+        """The first position after it; also the context of its last position, itself included."""
+        return self.start + len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRows:
+    """A prefill chunk within the batch: its rows, its slot, its context."""
+
+    rows: slice
+    slot: int
+    context: int
+    mask: torch.Tensor | None
+    """``[rows, context]``, additive; None when the chunk begins its prompt and plain causality holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeRows:
+    """The decoding requests, rows ``0 … count - 1``."""
+
+    count: int
+    slots: slice | torch.Tensor
+    context: int
+    """The longest context among them, itself included."""
+    mask: torch.Tensor
+    """``[count, 1, 1, context]``, additive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Inputs of one forward pass."""
+
+    tokens: torch.Tensor
+    positions: torch.Tensor
+    kv_rows: torch.Tensor
+    decode: DecodeRows | None
+    chunks: tuple[ChunkRows, ...]
+    logit_rows: torch.Tensor | slice
+
+
+def assemble(spans: SequenceOf[Span], kv: KvCache, device: torch.device, dtype: torch.dtype) -> Batch:
+    """The batch of these spans, which must list decodes first."""
+    tokens = torch.tensor([token for span in spans for token in span.tokens], device=device)
+    positions = torch.tensor([p for span in spans for p in range(span.start, span.end)], device=device)
+    slots = torch.tensor([span.slot for span in spans for _ in span.tokens], device=device)
+    decodes = [span for span in spans if span.decodes]
+    return Batch(
+        tokens=tokens,
+        positions=positions,
+        kv_rows=kv.rows(slots, positions),
+        decode=_decode_rows(decodes, positions[: len(decodes)], dtype) if decodes else None,
+        chunks=tuple(_chunk_rows(spans[len(decodes) :], len(decodes), device, dtype)),
+        logit_rows=_logit_rows(spans, len(tokens), device),
+    )
+
+
+def _decode_rows(spans: list[Span], positions: torch.Tensor, dtype: torch.dtype) -> DecodeRows:
+    context = max(span.end for span in spans)
+    hidden = torch.arange(context, device=positions.device) > positions[:, None]
+    mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device).masked_fill_(hidden, float("-inf"))
+    slots = [span.slot for span in spans]
+    dense = slots == list(range(slots[0], slots[0] + len(slots)))
+    where = slice(slots[0], slots[0] + len(slots)) if dense else torch.tensor(slots, device=positions.device)
+    return DecodeRows(len(spans), where, context, mask[:, None, None])
+
+
+def _chunk_rows(spans: SequenceOf[Span], first_row: int, device: torch.device, dtype: torch.dtype) -> list[ChunkRows]:
+    chunks = []
+    for span in spans:
+        rows = slice(first_row, first_row + len(span.tokens))
+        first_row = rows.stop
+        chunks.append(ChunkRows(rows, span.slot, span.end, _chunk_mask(span, device, dtype)))
+    return chunks
+
+
+def _chunk_mask(span: Span, device: torch.device, dtype: torch.dtype) -> torch.Tensor | None:
+    if span.start == 0:
+        return None
+    hidden = torch.ones(len(span.tokens), span.end, dtype=torch.bool, device=device).triu_(span.start + 1)
+    return torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, float("-inf"))
+
+
+def _logit_rows(spans: SequenceOf[Span], num_rows: int, device: torch.device) -> torch.Tensor | slice:
+    rows, row = [], 0
+    for span in spans:
+        row += len(span.tokens)
+        if span.samples:
+            rows.append(row - 1)
+    return slice(0, num_rows) if len(rows) == num_rows else torch.tensor(rows, dtype=torch.long, device=device)

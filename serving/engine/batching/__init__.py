@@ -1,0 +1,1 @@
+"""Registry of batching policies: one module, one ``Policy``; a frozen snapshot in, a plan out."""

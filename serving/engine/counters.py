@@ -1,0 +1,70 @@
+"""Plain running totals that the loop fills; exporters (``metrics``, ``instruments``) only read them.
+
+Definitions, the same as the ledger's (a *step* is one forward pass, which may carry prefill and decode together):
+
+* ``steps``: forward passes that computed at least one position.
+* ``running_steps``: Σ over steps of the requests that computed something in it.
+* ``prefill_tokens``: prompt positions computed; positions taken from a cache are not in it.
+* ``prefill_context``: Σ over these positions of the positions before them: 0 + 1 + … + (n − 1) for a whole prompt.
+* ``decode_tokens``: positions computed in decode: output tokens − 1 per finished request, as the first output token
+  comes from prefill and the last one is never fed back.
+* ``decode_context``: Σ over these positions of the positions before them: prompt + 0, prompt + 1, …
+* ``generated_tokens``: output tokens, the first of each request and end tokens included.
+* ``aborted``: requests cancelled or failed after they were accepted; ``refused``: not accepted.
+"""
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from conventions.instruments import DURATION_BUCKETS_S, TTFT_BUCKETS_S
+
+
+class Histogram:
+    """Counts per bucket, Prometheus style: a value belongs to the first bound that is not below it."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect.bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals since the process began, and three levels of now. Written by the engine thread alone."""
+
+    steps: int = 0
+    running_steps: int = 0
+    prefill_tokens: int = 0
+    prefill_context: int = 0
+    decode_tokens: int = 0
+    decode_context: int = 0
+    generated_tokens: int = 0
+    answered: int = 0
+    aborted: int = 0
+    refused: int = 0
+    running: int = 0
+    waiting: int = 0
+    kv_usage: float = 0.0
+    ttft_s: Histogram = field(default_factory=lambda: Histogram(TTFT_BUCKETS_S))
+    e2e_s: Histogram = field(default_factory=lambda: Histogram(DURATION_BUCKETS_S))
+
+    def count_prefill(self, start: int, count: int) -> None:
+        """``count`` prompt positions from ``start`` on were computed."""
+        self.prefill_tokens += count
+        self.prefill_context += _sum_from(start, count)
+
+    def count_decode(self, start: int, count: int) -> None:
+        """``count`` positions from ``start`` on were computed in decode."""
+        self.decode_tokens += count
+        self.decode_context += _sum_from(start, count)
+
+
+def _sum_from(start: int, count: int) -> int:
+    """start + (start + 1) + … with ``count`` terms."""
+    return count * (2 * start + count - 1) // 2

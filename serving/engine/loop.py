@@ -1,0 +1,239 @@
+"""The engine loop: ``plan → run → commit``, in one thread that owns the model.
+
+Everybody else talks to it through ``submit`` and ``cancel`` and hears from it through ``deliver``. A cancelled request
+is gone before the next step is planned.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from serving.engine.batch import Span
+from serving.engine.counters import Counters
+from serving.engine.kv import Move, Slots
+from serving.engine.plan import Plan, Policy, Snapshot
+from serving.engine.sampling import Draw, Sampled
+from serving.engine.sequence import Delta, Outcome, Sequence, State
+
+logger = logging.getLogger(__name__)
+
+Delivery = list[tuple[Sequence, Delta]]
+Deliver = Callable[[Delivery], None]
+
+
+class Runs(Protocol):
+    """What the loop asks of the device side (``runner.Runner``)."""
+
+    def run(self, spans: list[Span], draws: list[Draw]) -> list[Sampled]:
+        """One drawn token per sampling span, in order; ``RuntimeError`` when the device fails."""
+        ...
+
+    def move(self, move: Move, num_positions: int) -> None:
+        """Copy a slot's states."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Cancel:
+    id: str
+    outcome: Outcome
+    error: str
+
+
+class _Stop:
+    pass
+
+
+class Engine:
+    """Requests in, deltas out. ``step`` is the whole engine; ``run`` repeats it in a thread."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        runner: Runs,
+        slots: Slots,
+        *,
+        max_batched_tokens: int,
+        end_ids: frozenset[int],
+        deliver: Deliver,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counters = Counters()
+        self._policy = policy
+        self._runner = runner
+        self._slots = slots
+        self._max_batched_tokens = max_batched_tokens
+        self._end_ids = end_ids
+        self._deliver = deliver
+        self._clock = clock
+        self._inbox: queue.SimpleQueue[Sequence | _Cancel | _Stop] = queue.SimpleQueue()
+        self._waiting: dict[str, Sequence] = {}
+        self._running: dict[str, Sequence] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self.run, name="engine", daemon=True)
+
+    # --- any thread -----------------------------------------------------------------------------------------
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue a request; its deltas go to ``deliver`` until one has an outcome."""
+        self._inbox.put(sequence)
+
+    def cancel(self, request_id: str) -> None:
+        """Drop a request before the next step; one that is unknown or done is left alone."""
+        self._inbox.put(_Cancel(request_id, "cancelled", "cancelled"))
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Cancel all work and end the thread."""
+        self._inbox.put(_Stop())
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread is there to serve."""
+        return self._thread.is_alive()
+
+    # --- the engine thread ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Step until stopped. Whatever ends the loop, nobody is left waiting for an answer."""
+        wait_s: float | None = None
+        try:
+            while not self._stopping:
+                self.take_messages(wait_s)
+                plan = self.step()
+                wait_s = 0.0 if plan.has_work else plan.wake_after_s
+        finally:
+            for sequence in [*self._running.values(), *self._waiting.values()]:
+                self._end(sequence, _Cancel(sequence.id, "cancelled", "shutdown"))
+
+    def step(self) -> Plan:
+        """Plan, run, commit once. The plan without work means that nothing can be done now."""
+        plan = self._policy.plan(self._snapshot())
+        if plan.has_work:
+            self._run(plan)
+        elif not self._running:
+            self._slots.check()
+        self._update_levels()
+        return plan
+
+    def take_messages(self, wait_s: float | None = 0.0) -> None:
+        """Take in what was submitted and cancelled; wait for a first message up to ``wait_s``, None for ever."""
+        try:
+            self._take(self._inbox.get(block=wait_s != 0.0, timeout=wait_s))
+            while True:
+                self._take(self._inbox.get_nowait())
+        except queue.Empty:
+            return
+
+    def _take(self, message: "Sequence | _Cancel | _Stop") -> None:
+        if isinstance(message, Sequence):
+            self._waiting[message.id] = message
+        elif isinstance(message, _Stop):
+            self._stopping = True
+        elif sequence := self._running.get(message.id) or self._waiting.get(message.id):
+            self._end(sequence, message)
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            now_s=self._clock(),
+            waiting=tuple(sequence.waiting for sequence in self._waiting.values()),
+            running=tuple(sequence.running() for sequence in self._running.values()),
+            free_slots=self._slots.free_slots,
+            free_positions=self._slots.free_positions,
+            max_batched_tokens=self._max_batched_tokens,
+        )
+
+    def _run(self, plan: Plan) -> None:
+        self._admit(plan.admit)
+        work = self._work(plan)
+        spans = [self._span(sequence, count) for sequence, count in work]
+        samplers = [sequence for (sequence, _), span in zip(work, spans, strict=True) if span.samples]
+        try:
+            tokens = self._runner.run(spans, [sequence.draw for sequence in samplers])
+        except RuntimeError:
+            logger.exception("a step of %d requests failed; they are answered with an error", len(work))
+            for sequence, _ in work:
+                self._end(sequence, _Cancel(sequence.id, "failed", "engine_error"))
+            return
+        self._account(work, spans)
+        self._commit(samplers, tokens)
+
+    def _admit(self, ids: tuple[str, ...]) -> None:
+        now_s = self._clock()
+        for request_id in ids:
+            sequence = self._waiting.pop(request_id)
+            self._slots.allocate(request_id, sequence.request.num_reserved_positions)
+            sequence.admit(now_s)
+            self._running[request_id] = sequence
+
+    def _work(self, plan: Plan) -> list[tuple[Sequence, int]]:
+        """Who computes how many positions: decodes first and in the order of their slots, so that they are a view."""
+        decoding = sorted((self._running[one] for one in plan.decode), key=lambda one: self._slots.slot_of(one.id))
+        return [(one, 1) for one in decoding] + [(self._running[one.id], one.num_tokens) for one in plan.prefill]
+
+    def _span(self, sequence: Sequence, count: int) -> Span:
+        return Span(
+            slot=self._slots.slot_of(sequence.id),
+            start=sequence.num_computed,
+            tokens=sequence.next_tokens(count),
+            decodes=sequence.state is State.DECODE,
+            samples=sequence.num_computed + count >= sequence.request.num_prompt_tokens,
+        )
+
+    def _account(self, work: list[tuple[Sequence, int]], spans: list[Span]) -> None:
+        counters = self.counters
+        counters.steps += 1
+        counters.running_steps += len(work)
+        for (sequence, count), span in zip(work, spans, strict=True):
+            (counters.count_decode if span.decodes else counters.count_prefill)(span.start, count)
+            sequence.advance(count, len(work))
+
+    def _commit(self, samplers: list[Sequence], tokens: list[Sampled]) -> None:
+        now_s = self._clock()
+        self.counters.generated_tokens += len(tokens)
+        delivery: Delivery = []
+        for sequence, token in zip(samplers, tokens, strict=True):
+            delta = sequence.append(token, now_s, self._end_ids)
+            if len(sequence.output) == 1:
+                self.counters.ttft_s.observe(now_s - sequence.arrived_s)
+            if sequence.state is State.DONE:
+                self._leave(sequence)
+            if delta.outcome or sequence.request.stream:
+                delivery.append((sequence, delta))
+        self._deliver(delivery)
+
+    def _end(self, sequence: Sequence, why: _Cancel) -> None:
+        """Finish a request from outside the normal course."""
+        sequence.finish(why.outcome, why.error)
+        self._leave(sequence)
+        self._deliver([(sequence, Delta("", outcome=why.outcome))])
+
+    def _leave(self, sequence: Sequence) -> None:
+        """Forget a request that is done, and free what it held."""
+        if self._waiting.pop(sequence.id, None) is None:
+            del self._running[sequence.id]
+            self._free_slot(sequence.id)
+        if sequence.outcome == "answered":
+            self.counters.answered += 1
+            self.counters.e2e_s.observe(self._clock() - sequence.arrived_s)
+        else:
+            self.counters.aborted += 1
+
+    def _free_slot(self, request_id: str) -> None:
+        move = self._slots.release(request_id)
+        if move is not None:
+            moved = next(one for one in self._running.values() if self._slots.slot_of(one.id) == move.target)
+            self._runner.move(move, moved.num_computed)
+
+    def _update_levels(self) -> None:
+        counters = self.counters
+        counters.running, counters.waiting = len(self._running), len(self._waiting)
+        counters.kv_usage = self._slots.usage

@@ -1,0 +1,48 @@
+"""What the engine asks of a model, and how one is chosen by the checkpoint's architecture."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+
+from conventions import plugins
+from conventions.errors import ModelNotSupported
+from serving.engine.batch import Batch
+from serving.engine.checkpoint import Checkpoint
+from serving.engine.kv import KvCache, KvShape
+
+REGISTRY = "serving.engine.models"
+_SUFFIX = "ForCausalLM"
+
+
+class Model(Protocol):
+    """The role that every module of ``models/`` fills."""
+
+    kv_shape: KvShape
+    vocab_size: int
+
+    def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], max_positions: int) -> None:
+        """Take the weights in. Raises ``ModelNotSupported`` for a feature that is not there."""
+        ...
+
+    def forward(self, batch: Batch, kv: KvCache) -> torch.Tensor:
+        """Compute every row, write its keys and values to ``kv``; float32 logits ``[logit_rows, vocab_size]``."""
+        ...
+
+
+def load(checkpoint: Checkpoint, max_positions: int, dtype: torch.dtype, device: torch.device) -> Model:
+    """The checkpoint's model with its weights on ``device``.
+
+    Raises ``ModelNotSupported`` naming the architectures there are, or the feature that is missing.
+    """
+    name = checkpoint.architecture.removesuffix(_SUFFIX).lower()
+    known = plugins.names(REGISTRY)
+    if name not in known or not checkpoint.architecture.endswith(_SUFFIX):
+        supported = ", ".join(f"{choice.capitalize()}{_SUFFIX}" for choice in known)
+        raise ModelNotSupported(
+            f"{checkpoint.folder}: architecture {checkpoint.architecture} is not supported: choose from {supported}"
+        )
+    model: Model = plugins.load(REGISTRY, name, "Model")(
+        checkpoint.config, checkpoint.tensors(dtype, device), max_positions
+    )
+    return model

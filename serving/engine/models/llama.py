@@ -1,0 +1,157 @@
+"""Llama decoder (arXiv 2302.13971, 2307.09288): RMSNorm, rotary positions, grouped queries, SwiGLU.
+
+Plain tensors and functions. Query, key and value projections are one matrix, gate and up another: three products
+less per layer, which at one token per request is most of what a small model costs on CPU.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from conventions.errors import ModelNotSupported
+from serving.engine import rope
+from serving.engine.attention import attend
+from serving.engine.batch import Batch
+from serving.engine.kv import KvCache, KvShape
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the config says about the shape."""
+
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    epsilon: float
+
+    @property
+    def num_rotated(self) -> int:
+        """Heads that positions rotate: queries and keys."""
+        return self.num_heads + self.num_kv_heads
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """``x @ weight + bias``, the weight stored as ``[in, out]``: for one row 30 % faster on CPU than ``[out, in]``."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """Project ``[row, in]`` states to ``[row, out]``."""
+        return states @ self.weight if self.bias is None else torch.addmm(self.bias, states, self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The weights of one decoder layer."""
+
+    attention_norm: torch.Tensor
+    query_key_value: Linear
+    attention_out: Linear
+    feed_forward_norm: torch.Tensor
+    gate_up: Linear
+    down: Linear
+
+
+class Model:
+    """``LlamaForCausalLM``."""
+
+    def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], max_positions: int) -> None:
+        _refuse_unknown(config)
+        self._sizes = sizes = _sizes(config)
+        self.kv_shape = KvShape(sizes.num_layers, sizes.num_kv_heads, sizes.head_dim)
+        self._embedding = _tensor(tensors, "model.embed_tokens.weight")
+        self.vocab_size = len(self._embedding)
+        self._layers = [_layer(tensors, index, sizes) for index in range(sizes.num_layers)]
+        self._norm = _tensor(tensors, "model.norm.weight")
+        self._head = self._embedding if config.get("tie_word_embeddings") else _tensor(tensors, "lm_head.weight")
+        self._rotations = rope.table(config, sizes.head_dim, max_positions).to(self._embedding.device)[:, None]
+
+    def forward(self, batch: Batch, kv: KvCache) -> torch.Tensor:
+        """Compute every row of the batch; float32 logits ``[logit_rows, vocab_size]``."""
+        states = F.embedding(batch.tokens, self._embedding)
+        rotations = self._rotations[batch.positions]
+        for index, layer in enumerate(self._layers):
+            states = states + self._attention(layer, index, states, rotations, batch, kv)
+            states = states + self._feed_forward(layer, states)
+        return F.linear(self._normalised(states[batch.logit_rows], self._norm), self._head).float()
+
+    def _attention(
+        self, layer: Layer, index: int, states: torch.Tensor, rotations: torch.Tensor, batch: Batch, kv: KvCache
+    ) -> torch.Tensor:
+        sizes = self._sizes
+        projected = layer.query_key_value(self._normalised(states, layer.attention_norm))
+        projected = projected.view(len(states), -1, sizes.head_dim)
+        rotated = rope.rotate(projected[:, : sizes.num_rotated], rotations)
+        kv.write(index, batch.kv_rows, rotated[:, sizes.num_heads :], projected[:, sizes.num_rotated :])
+        attended = attend(batch, kv, index, rotated[:, : sizes.num_heads])
+        return layer.attention_out(attended.reshape(len(states), -1))
+
+    def _feed_forward(self, layer: Layer, states: torch.Tensor) -> torch.Tensor:
+        gate, up = layer.gate_up(self._normalised(states, layer.feed_forward_norm)).chunk(2, dim=-1)
+        return layer.down(F.silu(gate) * up)
+
+    def _normalised(self, states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(states, weight.shape, weight, self._sizes.epsilon)
+
+
+def _refuse_unknown(config: Mapping[str, Any]) -> None:
+    """Refuse what this module would silently compute wrongly."""
+    if (activation := config.get("hidden_act", "silu")) != "silu":
+        raise ModelNotSupported(f"hidden_act {activation!r} is not supported: llama needs 'silu'")
+    if (slices := config.get("pretraining_tp", 1)) != 1:
+        raise ModelNotSupported(f"pretraining_tp {slices} is not supported: only 1 is")
+    if (share := config.get("partial_rotary_factor", 1.0)) != 1.0:
+        raise ModelNotSupported(f"partial_rotary_factor {share} is not supported: only 1.0 is")
+
+
+def _sizes(config: Mapping[str, Any]) -> Sizes:
+    num_heads = int(config["num_attention_heads"])
+    return Sizes(
+        num_layers=int(config["num_hidden_layers"]),
+        num_heads=num_heads,
+        num_kv_heads=int(config.get("num_key_value_heads") or num_heads),
+        head_dim=int(config.get("head_dim") or config["hidden_size"] // num_heads),
+        epsilon=float(config.get("rms_norm_eps", 1e-6)),
+    )
+
+
+def _layer(tensors: Mapping[str, torch.Tensor], index: int, sizes: Sizes) -> Layer:
+    prefix = f"model.layers.{index}."
+    return Layer(
+        attention_norm=_tensor(tensors, f"{prefix}input_layernorm.weight"),
+        query_key_value=_query_key_value(tensors, f"{prefix}self_attn.", sizes.head_dim),
+        attention_out=_stacked(tensors, f"{prefix}self_attn.", ("o_proj",)),
+        feed_forward_norm=_tensor(tensors, f"{prefix}post_attention_layernorm.weight"),
+        gate_up=_stacked(tensors, f"{prefix}mlp.", ("gate_proj", "up_proj")),
+        down=_stacked(tensors, f"{prefix}mlp.", ("down_proj",)),
+    )
+
+
+def _query_key_value(tensors: Mapping[str, torch.Tensor], prefix: str, head_dim: int) -> Linear:
+    """One projection for all three, with rotated dimensions as neighbours (see ``rope``)."""
+    reordered = {
+        f"{prefix}{name}.{part}": rope.interleaved(tensors[f"{prefix}{name}.{part}"], head_dim)
+        for name in ("q_proj", "k_proj")
+        for part in ("weight", "bias")
+        if f"{prefix}{name}.{part}" in tensors
+    }
+    return _stacked({**tensors, **reordered}, prefix, ("q_proj", "k_proj", "v_proj"))
+
+
+def _stacked(tensors: Mapping[str, torch.Tensor], prefix: str, names: tuple[str, ...]) -> Linear:
+    weight = torch.cat([_tensor(tensors, f"{prefix}{name}.weight") for name in names]).t().contiguous()
+    biases = [tensors[key] for name in names if (key := f"{prefix}{name}.bias") in tensors]
+    assert len(biases) in (0, len(names)), f"{prefix}: some of {names} have a bias and some have none"
+    return Linear(weight, torch.cat(biases) if biases else None)
+
+
+def _tensor(tensors: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+    if name not in tensors:
+        raise ModelNotSupported(f"weight {name!r} is missing from the checkpoint")
+    return tensors[name]

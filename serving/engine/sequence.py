@@ -1,0 +1,132 @@
+"""One request on its way through the engine: WAITING → PREFILL → DECODE → DONE.
+
+Owned by the engine thread from submission until DONE; afterwards nobody writes it and everybody may read it.
+"""
+
+import enum
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from serving.engine.plan import Running, Waiting
+from serving.engine.request import FinishReason, Request
+from serving.engine.sampling import Draw, Sampled
+from serving.engine.text import TextStream
+
+Outcome = Literal["answered", "refused", "failed", "cancelled"]
+
+
+class State(enum.Enum):
+    """Where a request is."""
+
+    WAITING = "waiting"
+    PREFILL = "prefill"
+    DECODE = "decode"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one step adds to an answer. The last one has an ``outcome``."""
+
+    text: str
+    tokens: tuple[Sampled, ...] = ()
+    outcome: Outcome | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """A request and what became of it. Times are monotonic seconds of the engine's clock."""
+
+    request: Request
+    text: TextStream
+    arrived_s: float
+    state: State = State.WAITING
+    num_computed: int = 0
+    """Positions whose keys and values are in the cache."""
+    num_cached: int = 0
+    """Prompt positions taken from a cache instead of computed."""
+    output: list[Sampled] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    scheduled_s: float | None = None
+    first_token_s: float | None = None
+    last_token_s: float | None = None
+    finish_reason: FinishReason | None = None
+    outcome: Outcome | None = None
+    error: str | None = None
+    """``error.type`` of an outcome that is not ``answered``."""
+    num_steps: int = 0
+    sum_batch_sizes: int = 0
+    waiting: Waiting = field(init=False)
+    draw: Draw = field(init=False)
+    _tokens: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        request = self.request
+        self.waiting = Waiting(
+            request.id, request.num_prompt_tokens, request.max_tokens, self.arrived_s, request.priority
+        )
+        self.draw = Draw(request.sampling, Random(request.sampling.seed))
+        self._tokens = list(request.prompt)
+
+    @property
+    def id(self) -> str:
+        """The request's id, unique within the engine."""
+        return self.request.id
+
+    @property
+    def answer(self) -> str:
+        """All text so far."""
+        return "".join(self.pieces)
+
+    def running(self) -> Running:
+        """How policies see it while it holds a slot."""
+        request = self.request
+        return Running(
+            request.id, len(request.prompt), self.num_computed, len(self.output), request.max_tokens,
+            self.arrived_s, request.priority,
+        )  # fmt: skip
+
+    def admit(self, now_s: float) -> None:
+        """WAITING → PREFILL."""
+        assert self.state is State.WAITING
+        self.state, self.scheduled_s = State.PREFILL, now_s
+
+    def next_tokens(self, count: int) -> list[int]:
+        """The tokens at the next ``count`` positions."""
+        return self._tokens[self.num_computed : self.num_computed + count]
+
+    def advance(self, count: int, batch_size: int) -> None:
+        """Account a step that computed ``count`` positions of it among ``batch_size`` requests."""
+        self.num_computed += count
+        self.num_steps += 1
+        self.sum_batch_sizes += batch_size
+
+    def append(self, token: Sampled, now_s: float, end_ids: frozenset[int]) -> Delta:
+        """Take a drawn token in; PREFILL → DECODE with the first, → DONE with the last."""
+        self.state = State.DECODE
+        self.output.append(token)
+        self._tokens.append(token.id)
+        self.last_token_s = now_s
+        if self.first_token_s is None:
+            self.first_token_s = now_s
+        piece = self._show(token.id, ends=token.id in end_ids and not self.request.ignore_eos)
+        if self.finish_reason is not None:
+            self.finish("answered")
+        return Delta(piece, (token,), self.outcome)
+
+    def finish(self, outcome: Outcome, error: str | None = None) -> None:
+        """→ DONE."""
+        self.state, self.outcome, self.error = State.DONE, outcome, error
+
+    def _show(self, token: int, *, ends: bool) -> str:
+        """The text that the token adds; sets ``finish_reason`` when it is the last one."""
+        piece = "" if ends else self.text.push(token)
+        if ends or self.text.stopped:
+            self.finish_reason = "stop"
+        elif len(self.output) == self.request.max_tokens:
+            self.finish_reason = "length"
+        if self.finish_reason is not None:
+            piece += self.text.flush()
+        self.pieces.append(piece)
+        return piece

@@ -1,0 +1,54 @@
+"""The settings of one engine process: the section ``[serving.engines.<name>]``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Everything that one engine can be told; only ``weights`` has no default.
+
+    Raises ``ValueError`` naming the key for a value that cannot work.
+    """
+
+    weights: Path
+    """Hugging Face folder with config.json, *.safetensors and tokenizer.json."""
+    served_model: str | None = None
+    """Name the API answers to; the engine's name when absent."""
+    host: str = "127.0.0.1"
+    port: int = 8101
+    """0 takes a free port; the ready line says which."""
+    batching: str = "continuous"
+    max_num_seqs: int = 32
+    """Requests that hold a KV slot at the same time."""
+    max_model_len: int | None = None
+    """Prompt plus output, in tokens; the checkpoint's own limit when absent."""
+    max_num_batched_tokens: int = 512
+    """Positions computed in one step; longer prompts are prefilled in chunks."""
+    max_kv_tokens: int | None = None
+    """Positions that admitted requests may reserve together; every slot's full length when absent."""
+    max_queued_requests: int = 512
+    """Waiting requests beyond this are answered 503 with Retry-After."""
+    dtype: str = "auto"
+    """auto: float32 on CPU, bfloat16 on CUDA."""
+    device: str = "auto"
+    """auto: cuda when there is one, else cpu."""
+    threads: int = 1
+    """torch's intra-op threads on CPU."""
+    otlp_endpoint: str | None = None
+    """Collector address (http://host:port); absent sends nothing."""
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        for key in ("max_num_seqs", "max_num_batched_tokens", "max_queued_requests", "threads"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} must be at least 1, got {getattr(self, key)}")
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            raise ValueError(
+                f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least max_num_seqs "
+                f"({self.max_num_seqs}), or a full batch could not decode in one step"
+            )
+        if self.dtype not in DTYPES:
+            raise ValueError(f"unknown dtype {self.dtype!r}: choose from {', '.join(DTYPES)}")

@@ -1,0 +1,92 @@
+"""Tries backends until one answers: another one after a refusal, never again after the client's first byte."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from serving.backends.failures import AttemptFailed
+from serving.backends.fleet import Backend, Fleet
+from serving.backends.transport import Reply, Transport
+from serving.gateway import relay, spans
+from serving.gateway.ask import PATHS
+from serving.gateway.call import Call, Delivery
+from serving.gateway.metrics import Counters
+from serving.gateway.observation import Observation
+from serving.gateway.router import Router
+from serving.telemetry import Tracer
+
+logger = logging.getLogger(__name__)
+
+_PASSED_ON = {b"x-session-id": "X-Session-ID", b"x-vllm-priority": "X-Vllm-Priority"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Everything a try needs."""
+
+    fleet: Fleet
+    router: Router
+    transport: Transport
+    tracer: Tracer
+    counters: Counters
+    max_attempts: int
+
+    async def run(self, call: Call, delivery: Delivery, recording: relay.Recording) -> None:
+        """Have the call answered. Raises the last ``AttemptFailed`` when nobody does."""
+        assert call.ask is not None
+        backends, features = self.fleet.serving(call.ask.model), call.ask.features()
+        tried: list[str] = []
+        while True:
+            backend, reason = self.router.choose(features, backends, tried)
+            call.backend, call.tier, call.reason, call.policy = backend, backend.tier, reason, self.router.name
+            tried.append(backend.name)
+            try:
+                return await self._attempt(call, backend, len(tried), delivery, recording)
+            except AttemptFailed as failure:
+                may_go_on = failure.retryable and not delivery.started
+                if not may_go_on or len(tried) == min(self.max_attempts, len(backends)):
+                    raise
+                logger.info("request %s goes to another backend: %s", call.request_id, failure)
+
+    async def _attempt(
+        self, call: Call, backend: Backend, number: int, delivery: Delivery, recording: relay.Recording
+    ) -> None:
+        assert call.ask is not None
+        body = call.ask.upstream_body(backend.model)
+        call.observation = Observation()
+        started_s = time.perf_counter()
+        backend.in_flight += 1
+        with spans.attempt(self.tracer, call, backend, number) as current:
+            current.end("cancelled", "cancelled")  # holds unless the answer or a failure says otherwise
+            try:
+                reply = await self.transport.post(backend, PATHS[call.operation], body, _headers(call, number, current))
+                await _relay(reply, call, delivery, recording, backend.name)
+                backend.mark_reachable()
+                in_band = call.observation.error
+                current.end("failed" if in_band else "answered", "upstream_error" if in_band else None)
+            except AttemptFailed as failure:
+                current.end(failure.outcome, failure.error_type)
+                if not failure.reachable:
+                    backend.mark_unreachable(failure.error_type)
+                raise
+            finally:
+                backend.in_flight -= 1
+                call.upstream_s += time.perf_counter() - started_s
+                call.outcome, call.error_type = current.outcome, current.error_type
+                self.counters.attempt(backend.name, current.outcome)
+
+
+async def _relay(reply: Reply, call: Call, delivery: Delivery, recording: relay.Recording, name: str) -> None:
+    try:
+        pass_on = relay.stream if reply.is_stream else relay.body
+        await pass_on(reply, call, delivery, recording, name)
+    finally:
+        reply.close()
+
+
+def _headers(call: Call, number: int, current: spans.Try) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "X-Request-Id": f"{call.request_id}-{number}", **current.headers}
+    for given, name in _PASSED_ON.items():
+        if given in call.headers:
+            headers[name] = call.headers[given].decode("latin-1")
+    return headers

@@ -1,0 +1,160 @@
+"""Any schedule of submissions, cancels and failing steps ends with every request settled and every slot free."""
+
+import logging
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conventions import plugins
+from serving.engine.batch import Span
+from serving.engine.kv import Move, Slots
+from serving.engine.loop import Delivery, Engine
+from serving.engine.request import Request, Sampling
+from serving.engine.sampling import Draw, Sampled
+from serving.engine.sequence import Sequence, State
+from serving.engine.text import TextStream
+
+END_ID = 3
+FOLDER = "serving.engine.batching"
+
+
+@dataclass
+class Script:
+    """A device that answers every sampling span with the next scripted token and fails when told to."""
+
+    tokens: list[int]
+    failing_steps: frozenset[int] = frozenset()
+    calls: int = 0
+    computed: list[tuple[bool, int]] = field(default_factory=list)
+
+    def run(self, spans: list[Span], draws: list[Draw]) -> list[Sampled]:
+        self.calls += 1
+        if self.calls in self.failing_steps:
+            raise RuntimeError("the device failed, as the script says")
+        assert len(draws) == sum(span.samples for span in spans)
+        assert [span.decodes for span in spans] == sorted((span.decodes for span in spans), reverse=True)
+        self.computed += [(span.decodes, position) for span in spans for position in range(span.start, span.end)]
+        return [Sampled(self.tokens[(self.calls + row) % len(self.tokens)]) for row in range(len(draws))]
+
+    def move(self, move: Move, num_positions: int) -> None:
+        assert move.target < move.source
+        assert num_positions >= 0
+
+
+def engine(policy: str, script: Script, delivered: Delivery) -> tuple[Engine, Slots]:
+    slots = Slots(num_slots=3, num_positions=60)
+    built = Engine(
+        plugins.load(FOLDER, policy, "Policy")(), script, slots,
+        max_batched_tokens=8, end_ids=frozenset([END_ID]), deliver=delivered.extend, clock=lambda: 1.0,
+    )  # fmt: skip
+    return built, slots
+
+
+def sequence(number: int, num_prompt: int, max_tokens: int) -> Sequence:
+    request = Request(f"r{number}", tuple(range(num_prompt)), max_tokens, Sampling(temperature=0.0), stream=True)
+    return Sequence(request, TextStream(lambda ids: "x" * len(ids), ()), arrived_s=0.0)
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Failing steps are scripted here; their tracebacks are no news."""
+    caplog.set_level(logging.CRITICAL, "serving.engine.loop")
+
+
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), st.integers(1, 20), st.integers(1, 10)),
+        st.tuples(st.just("cancel"), st.integers(0, 12), st.just(0)),
+        st.tuples(st.just("step"), st.integers(1, 4), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.parametrize("policy", plugins.names(FOLDER))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(actions, st.lists(st.integers(0, 9), min_size=1, max_size=9), st.frozensets(st.integers(1, 40), max_size=3))
+def test_every_schedule_settles_everyone_and_frees_everything(
+    policy: str, schedule: list[tuple[str, int, int]], tokens: list[int], failing: frozenset[int]
+) -> None:
+    delivered: Delivery = []
+    script = Script(tokens, failing)
+    built, slots = engine(policy, script, delivered)
+    sequences = play(built, slots, schedule)
+    assert all(one.state is State.DONE for one in sequences)
+    assert (slots.free_slots, slots.free_positions) == (3, 60)
+    last = [one for one, delta in delivered if delta.outcome is not None]
+    assert sorted(one.id for one in last) == sorted(one.id for one in sequences), "one last delta each"
+    check_counters(built, sequences, script)
+
+
+def play(built: Engine, slots: Slots, schedule: list[tuple[str, int, int]]) -> list[Sequence]:
+    sequences: list[Sequence] = []
+    for action, first, second in [*schedule, ("step", 2000, 0)]:
+        if action == "submit":
+            sequences.append(sequence(len(sequences), first, second))
+            built.submit(sequences[-1])
+        elif action == "cancel":
+            built.cancel(f"r{first}")
+        for _ in range(first if action == "step" else 0):
+            built.take_messages()
+            has_work = built.step().has_work
+            slots.check()
+            if not has_work:
+                break
+    return sequences
+
+
+def check_counters(built: Engine, sequences: list[Sequence], script: Script) -> None:
+    counters = built.counters
+    prefill = [position for decodes, position in script.computed if not decodes]
+    decode = [position for decodes, position in script.computed if decodes]
+    assert (counters.prefill_tokens, counters.prefill_context) == (len(prefill), sum(prefill))
+    assert (counters.decode_tokens, counters.decode_context) == (len(decode), sum(decode))
+    assert counters.generated_tokens == sum(len(one.output) for one in sequences)
+    assert counters.decode_tokens == sum(max(0, len(one.output) - 1) for one in sequences)
+    assert counters.running_steps == sum(one.num_steps for one in sequences)
+    outcomes = [one.outcome for one in sequences]
+    assert (counters.answered, counters.aborted) == (
+        outcomes.count("answered"), outcomes.count("cancelled") + outcomes.count("failed"),
+    )  # fmt: skip
+
+
+def test_a_cancelled_request_is_gone_before_the_next_step() -> None:
+    delivered: Delivery = []
+    built, slots = engine("continuous", Script([5]), delivered)
+    victim = sequence(0, 4, 10)
+    built.submit(victim)
+    built.take_messages()
+    built.step()
+    assert slots.free_slots == 2
+    built.cancel("r0")
+    built.take_messages()
+    assert slots.free_slots == 3
+    assert (victim.outcome, victim.error) == ("cancelled", "cancelled")
+    assert not built.step().has_work
+
+
+def test_stopping_the_thread_settles_whoever_is_left() -> None:
+    delivered: Delivery = []
+    built, slots = engine("continuous", Script([5]), delivered)
+    built.start()
+    left = sequence(0, 4, 50)
+    built.submit(left)
+    built.stop()
+    assert left.state is State.DONE
+    assert slots.free_slots == 3
+    assert not built.alive
+
+
+def test_an_end_token_ends_the_answer_unless_it_is_ignored() -> None:
+    built, _ = engine("continuous", Script([7, END_ID]), [])
+    first = sequence(0, 2, 9)
+    built.submit(first)
+    built.take_messages()
+    while built.step().has_work:
+        pass
+    assert first.finish_reason == "stop"
+    assert first.output[-1].id == END_ID
