@@ -1,0 +1,153 @@
+"""Everything the views read, through ``store.reading`` and cached for a few seconds; every query is bounded by time.
+
+``StoreError`` is the one error that comes out of here; ``dashboard.page`` turns it into words.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from analytics import alerting, metric
+from analytics.budgets import BudgetStatus, status
+from analytics.metric import Dimension, Filters, Window
+from analytics.reports import headline
+from analytics.reports.headline import Number
+from store import reading
+
+DEFAULT_ADDRESS: Final = "http://127.0.0.1:4318"
+TTL_S: Final = 8
+HISTORY: Final = timedelta(days=400)
+TIMEOUT_S: Final = 15.0
+BURN_STEPS: Final = 6
+
+LATEST = "SELECT max(started_at) AS latest FROM requests WHERE started_at >= CAST($start AS TIMESTAMP)"
+CHOICES = """
+    SELECT list_sort(list(DISTINCT tier) FILTER (WHERE tier IS NOT NULL)) AS tier,
+           list_sort(list(DISTINCT tenant) FILTER (WHERE tenant IS NOT NULL)) AS tenant
+    FROM requests WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)
+"""
+SCOPED = """
+    started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)
+      AND (len(CAST($tiers AS VARCHAR[])) = 0 OR list_contains(CAST($tiers AS VARCHAR[]), tier))
+      AND (len(CAST($tenants AS VARCHAR[])) = 0 OR list_contains(CAST($tenants AS VARCHAR[]), tenant))
+"""
+HEAT = f"""
+    SELECT bucket(started_at, CAST($bucket_s AS DOUBLE)) AS bucket,
+           power(10, floor(log10(e2e_s) * 6) / 6) AS from_s, power(10, (floor(log10(e2e_s) * 6) + 1) / 6) AS to_s,
+           count(*) AS n
+    FROM requests WHERE success AND e2e_s > 0 AND {SCOPED}
+    GROUP BY ALL ORDER BY ALL
+"""
+REQUESTS = f"""
+    SELECT * EXCLUDE (attributes, itl_s) FROM requests
+    WHERE (CAST($success AS BOOLEAN) IS NULL OR success = CAST($success AS BOOLEAN)) AND {SCOPED}
+    ORDER BY started_at DESC LIMIT CAST($limit AS BIGINT)
+"""
+ATTEMPTS = """
+    SELECT * FROM attempts
+    WHERE request_id = $request_id AND started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)
+    ORDER BY attempt
+"""
+
+
+def address() -> str:
+    """Where the store is read."""
+    return os.environ.get("TOKENJOULE_STORE", DEFAULT_ADDRESS)
+
+
+def configuration() -> Path | None:
+    """The TOML file with the budgets, if one is named."""
+    named = os.environ.get("TOKENJOULE_CONFIG")
+    return Path(named) if named else None
+
+
+def query(url: str, sql: str, **parameters: Any) -> pd.DataFrame:
+    """Rows of one statement. The reader is closed at once, so that a file is not kept from its owner."""
+    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+        found: pd.DataFrame = reader.query(sql, parameters).to_pandas()
+    return found
+
+
+@st.cache_data(ttl=TTL_S, max_entries=8, show_spinner=False)
+def latest(url: str) -> datetime | None:
+    """When the newest request started; None in an empty store."""
+    start = datetime.now(UTC).replace(tzinfo=None) - HISTORY
+    value = query(url, LATEST, start=start.isoformat())["latest"].iloc[0]
+    return None if pd.isna(value) else value.to_pydatetime()
+
+
+@st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
+def choices(url: str, window: Window) -> dict[str, list[str]]:
+    """Tiers and tenants that were seen in the window."""
+    row = query(url, CHOICES, **_bounds(window)).iloc[0]
+    return {name: [] if row[name] is None else list(row[name]) for name in ("tier", "tenant")}
+
+
+@st.cache_data(ttl=TTL_S, max_entries=64, show_spinner=False)
+def numbers(url: str, window: Window, filters: Filters, bucket_s: int) -> list[Number]:
+    """The headline numbers with their course and the period before."""
+    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+        return headline.numbers(reader, window, filters, bucket_s)
+
+
+@st.cache_data(ttl=TTL_S, max_entries=128, show_spinner=False)
+def metrics(
+    url: str,
+    names: Sequence[str],
+    window: Window,
+    filters: Filters,
+    by: tuple[Dimension, ...] = (),
+    bucket_s: int | None = None,
+) -> dict[str, pd.DataFrame]:
+    """One frame per metric, as ``analytics.metric.run`` answers it; buckets are aware of UTC."""
+    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+        found = {name: metric.run(reader, name, window, by, filters, bucket_s).to_pandas() for name in names}
+    return {name: _aware(frame) for name, frame in found.items()}
+
+
+@st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
+def latency_heat(url: str, window: Window, filters: Filters, bucket_s: int) -> pd.DataFrame:
+    """Successful requests per time bucket and step of latency, six steps to a factor of ten."""
+    return _aware(query(url, HEAT, bucket_s=bucket_s, **_scope(window, filters)))
+
+
+@st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
+def requests(url: str, window: Window, filters: Filters, success: bool | None, limit: int) -> pd.DataFrame:
+    """The newest requests, newest first."""
+    return query(url, REQUESTS, success=success, limit=limit, **_scope(window, filters))
+
+
+@st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
+def attempts(url: str, request_id: str, started_at: datetime) -> pd.DataFrame:
+    """The tries of one request, first one first."""
+    window = Window(started_at - timedelta(minutes=1), started_at + timedelta(days=1))
+    return query(url, ATTEMPTS, request_id=request_id, **_bounds(window))
+
+
+@st.cache_data(ttl=TTL_S, max_entries=16, show_spinner=False)
+def burns(url: str, config: Path | None, window: Window) -> list[list[BudgetStatus]]:
+    """Each configured budget at moments of the window, its start and its end included; nothing without a file.
+
+    Raises ``SettingsError`` when the file cannot be used.
+    """
+    budgets = alerting.load(config)[0] if config else []
+    moments = [window.start + timedelta(seconds=window.seconds * step / BURN_STEPS) for step in range(BURN_STEPS + 1)]
+    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+        return [[status(reader, budget, at) for at in moments] for budget in budgets]
+
+
+def _bounds(window: Window) -> dict[str, str]:
+    return {"start": window.start.isoformat(), "end": window.end.isoformat()}
+
+
+def _scope(window: Window, filters: Filters) -> dict[str, Any]:
+    return {**_bounds(window), "tiers": list(filters.tiers), "tenants": list(filters.tenants)}
+
+
+def _aware(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(bucket=pd.to_datetime(frame["bucket"]).dt.tz_localize("UTC"))
