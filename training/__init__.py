@@ -1,0 +1,1 @@
+"""Training: what makes the shipped models, and what tells the collector about a training run."""

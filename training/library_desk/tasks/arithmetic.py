@@ -1,0 +1,40 @@
+"""Short arithmetic of the desk: fines and copies."""
+
+import random
+
+from training.library_desk.exercise import Scene, single
+from training.library_desk.holdings import MEMBERS, ROOMS, TITLES
+
+
+class Task:
+    """Easy: one small product or difference. Hard: two steps, or a sum of two-digit numbers."""
+
+    def easy(self, rng: random.Random) -> Scene:
+        """A fine (days × rate) or the copies left."""
+        member, title = rng.choice(MEMBERS), rng.choice(TITLES)
+        if rng.random() < 0.5:
+            days, rate = rng.randint(2, 9), rng.randint(2, 9)
+            question = f"{member} returns {title} {days} days late at {rate} cents a day. What is the fine?"
+            return single(question, str(days * rate))
+        copies = rng.randint(3, 9)
+        lent = rng.randint(1, copies - 1)
+        return single(
+            f"There are {copies} copies of {title}. {member} borrows {lent}. How many are left?", str(copies - lent)
+        )
+
+    def hard(self, rng: random.Random) -> Scene:
+        """The fine for two books, or the books of two rooms together."""
+        if rng.random() < 0.5:
+            return _fine_for_two(rng)
+        first, second = rng.sample(ROOMS, 2)
+        books, more = rng.randint(11, 59), rng.randint(11, 59)
+        return single(
+            f"The {first} has {books} books and the {second} has {more}. How many together?", str(books + more)
+        )
+
+
+def _fine_for_two(rng: random.Random) -> Scene:
+    member, (one, two) = rng.choice(MEMBERS), rng.sample(TITLES, 2)
+    days, more, rate = rng.randint(2, 5), rng.randint(2, 5), rng.randint(2, 9)
+    late = f"{one} {days} days late and {two} {more} days late"
+    return single(f"{member} returns {late} at {rate} cents a day. What is the fine?", str((days + more) * rate))
