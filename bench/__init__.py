@@ -1,0 +1,1 @@
+"""One page per question: ``python -m bench.NAME [--quick] [--json PATH]``. Ratios within one run."""

@@ -1,0 +1,62 @@
+"""``tokenjoule doctor``: what this machine can measure and run, each line with its remedy."""
+
+import importlib.util
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from tokenjoule.commands.options import StoreUrl
+
+EXTRAS = {"torch": "engine", "locust": "load", "streamlit": "dashboard", "codecarbon": "carbon", "vllm": "vllm"}
+
+
+def doctor(
+    url: StoreUrl = None,
+    ingest: Annotated[
+        bool, typer.Option("--ingest", help="Also list the emitters that the collector has seen.")
+    ] = False,
+) -> None:
+    """Say what works here: Python, extras, energy probes, and with --ingest what the collector understood."""
+    console = Console()
+    console.print(f"Python {sys.version.split()[0]}")
+    for module, extra in EXTRAS.items():
+        found = importlib.util.find_spec(module) is not None
+        remedy = (
+            "" if found else f"pip install 'tokenjoule[{extra}]'" + (" in a venv of its own" if extra == "vllm" else "")
+        )
+        _line(console, found, module, remedy)
+    _probes(console)
+    if ingest:
+        _emitters(console, url or "http://127.0.0.1:4318")
+
+
+def _line(console: Console, good: bool, what: str, remedy: str) -> None:
+    mark = "[green]✓[/]" if good else "[yellow]–[/]"
+    console.print(f" {mark} {what:<16} {escape(remedy)}", highlight=False, soft_wrap=True)
+
+
+def _probes(console: Console) -> None:
+    from collector.hardware import load_probes
+    from collector.sample import ProbeContext, ProbeUnavailable
+    from conventions import plugins
+
+    console.print("energy probes")
+    for name, kind in load_probes([name for name in plugins.names("collector.probes") if name != "replay"]):
+        try:
+            probe = kind(ProbeContext())
+        except ProbeUnavailable as why:
+            _line(console, False, name, str(why))
+        else:
+            _line(console, True, name, probe.description)
+            probe.close()
+
+
+def _emitters(console: Console, url: str) -> None:
+    from store import reading
+    from tokenjoule.commands import emitters
+
+    with reading.open(url) as reader:
+        emitters.report(reader, console)
