@@ -96,7 +96,9 @@ def test_the_five_numbers_are_there_with_units_and_courses(view: View, seeded: s
         "Cache hit rate",
         "Budget burn",
     ]
-    assert [metric.value.split()[-1] for metric in at.metric][1:4] == ["ms", "ms", "%"]
+    ttft, latency, hits = (metric.value.split()[-1] for metric in at.metric[1:4])
+    assert {ttft, latency} <= {"ms", "s"}  # 0.9 to 1.1 s at the 95th percentile, as the hour of the day has it
+    assert hits == "%"
     assert at.metric[0].value.endswith("J/token")
     assert all(len(metric.proto.chart_data) > 10 for metric in at.metric[:4])
 
