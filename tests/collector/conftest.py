@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.collector.receiver import Receiver, Store
 from tests.collector.running_collector import RunningCollector, Start, started
 
 
@@ -20,3 +21,18 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningColle
     """One collector for the tests of a module."""
     with started(tmp_path_factory.mktemp("collector")) as starting:
         yield starting("max_body_mb = 1")
+
+
+@pytest.fixture
+def store() -> Store:
+    """A store in name only, that can stall and be full."""
+    return Store()
+
+
+@pytest.fixture
+def receiver(store: Store) -> Iterator[Receiver]:
+    """Both receivers over ``store``."""
+    made = Receiver(store)
+    yield made
+    store.gate.set()
+    made.pipeline.close()
