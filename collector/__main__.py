@@ -22,6 +22,7 @@ from collector import signals
 from collector.admission import Admission
 from collector.application import Parts, application
 from collector.counters import Counters
+from collector.logrecords import LogDecoder
 from collector.pipeline import Pipeline
 from collector.points import PointDecoder
 from collector.receive import Intake
@@ -108,7 +109,8 @@ async def _run(configured: CollectorSettings, listener: socket.socket, store: St
         admission = Admission(configured.queue.max_mb * MEGABYTE, configured.queue.retry_after_s)
         intake = Intake(pipeline, admission, decoders, counters, limit, configured.tokens.ingest)
         decoder = SpanDecoder(every_dialect(), capture_content=configured.capture_content)
-        taken_in = (signals.traces(decoder), signals.metrics(PointDecoder()), signals.logs())
+        records = LogDecoder(capture_content=configured.capture_content)
+        taken_in = (signals.traces(decoder), signals.metrics(PointDecoder()), signals.logs(records))
         app = application(
             Parts(store, settler, settling, pipeline, intake, taken_in, configured.tokens, configured.backups)
         )

@@ -34,9 +34,10 @@ class Refusals:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tables ready for ``Store.append_raw``, with counts of what they hold, what was refused and what was cut."""
+    """Tables ready for ``Store.append_raw``, with counts of what they hold, refused, cut and passed over."""
 
     tables: dict[str, pa.Table]
     accepted: int
     refusals: Refusals
     cut: int = 0
+    passed_over: int = 0  # well-formed, and nothing that is kept here

@@ -5,6 +5,8 @@ Counters are created where they are counted and rendered by one registry; nothin
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from collector.batch import Batch
+
 COMMIT_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -15,6 +17,9 @@ class Counters:
         self.registry = CollectorRegistry()
         self.received = self._counter("received", "spans, data points and log records decoded", "signal")
         self.rejected = self._counter("rejected", "items refused one by one (partial success)", "signal")
+        self.passed_over = self._counter(
+            "passed_over", "items that say nothing about a call and are not kept", "signal"
+        )
         self.committed = self._counter("committed_rows", "rows committed to the store", "relation")
         self.refused = self._counter("refused_requests", "requests refused whole", "status")
         self.cut = self._counter("cut_values", "attribute values, attributes or events cut to their limits")
@@ -29,6 +34,13 @@ class Counters:
             buckets=COMMIT_BUCKETS_S,
             registry=self.registry,
         )
+
+    def count(self, signal: str, batch: Batch) -> None:
+        """What one decoded request held."""
+        self.received.labels(signal).inc(batch.accepted + batch.refusals.count + batch.passed_over)
+        self.rejected.labels(signal).inc(batch.refusals.count)
+        self.passed_over.labels(signal).inc(batch.passed_over)
+        self.cut.inc(batch.cut)
 
     def text(self) -> bytes:
         """All of them in Prometheus text format."""

@@ -95,9 +95,7 @@ def _handler(signal: Signal, intake: Intake) -> Any:
 async def _take_in(body: bytes, signal: Signal, intake: Intake) -> Batch:
     loop = asyncio.get_running_loop()
     batch = await loop.run_in_executor(intake.decoders, _decode, body, signal, intake.max_body, time.time_ns())
-    intake.counters.received.labels(signal.name).inc(batch.accepted + batch.refusals.count)
-    intake.counters.rejected.labels(signal.name).inc(batch.refusals.count)
-    intake.counters.cut.inc(batch.cut)
+    intake.counters.count(signal.name, batch)
     await asyncio.wrap_future(intake.pipeline.submit(batch.tables))
     return batch
 

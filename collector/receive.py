@@ -91,7 +91,7 @@ async def _take_in(request: Request, signal: Signal, spoken: Encoding, intake: I
     batch = await loop.run_in_executor(
         intake.decoders, _decode, signal, spoken, body, compressed_as, intake.max_body, time.time_ns()
     )
-    _count(intake.counters, signal, batch)
+    intake.counters.count(signal.name, batch)
     await asyncio.wrap_future(intake.pipeline.submit(batch.tables))
     return batch
 
@@ -123,12 +123,6 @@ def decoded(signal: Signal, spoken: Encoding, body: bytes, received_ns: int) -> 
     batch = signal.decode(message, received_ns)
     batch.refusals.include(refusals)
     return batch
-
-
-def _count(counters: Counters, signal: Signal, batch: Batch) -> None:
-    counters.received.labels(signal.name).inc(batch.accepted + batch.refusals.count)
-    counters.rejected.labels(signal.name).inc(batch.refusals.count)
-    counters.cut.inc(batch.cut)
 
 
 def _refuse_error(intake: Intake, answer_in: Encoding, error: IngestError | StoreError) -> Response:

@@ -4,9 +4,10 @@
   exceed the input, or where its total has them on top; they are then added, and the span says which rule fired.
 * A caller has a time to first token only where it streamed: otherwise the first byte is the whole answer.
 * A time to first token after the end of the call is not one.
+* What a span does not say in its attributes may stand in its events: a finish reason, the first token, its error.
 """
 
-from collector import coercion
+from collector import coercion, events
 from collector.seen import Fields, SeenSpan
 from collector.vocabulary import CALLER_TTFT, ENGINE_TTFT
 from conventions import attributes as names
@@ -14,7 +15,6 @@ from conventions import attributes as names
 RULE_FIRED = "tokenjoule.normalised"
 TOTALS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total", "gen_ai.client.token.usage")
 UNKNOWN_ERROR = "_OTHER"  # error.type's fallback in the conventions
-EXCEPTION_TYPE = "exception.type"
 
 
 def complete(span: SeenSpan, fields: Fields, first_token: tuple[str, ...] = CALLER_TTFT) -> Fields:
@@ -24,10 +24,13 @@ def complete(span: SeenSpan, fields: Fields, first_token: tuple[str, ...] = CALL
     """
     fields.setdefault("e2e_s", span.duration_s)
     _include_cached_tokens(span, fields)
+    heard = _heard(span, fields)
     if span.failed:
-        fields.setdefault("error_type", _error_type(span))
+        fields.setdefault("error_type", heard.get("error_type", UNKNOWN_ERROR))
     keys = ENGINE_TTFT if fields["role"] == "engine" else first_token if fields.get("streamed") else ()
     ttft_s = _first_token_s(span, fields["e2e_s"], keys)
+    if ttft_s is None and fields.get("streamed"):
+        ttft_s = heard.get("ttft_s")
     if ttft_s is not None:
         fields["ttft_s"] = ttft_s
     if "cost" in fields:
@@ -73,9 +76,20 @@ def _first_token_s(span: SeenSpan, e2e_s: float, keys: tuple[str, ...]) -> float
     return None
 
 
-def _error_type(span: SeenSpan) -> str:
-    kinds = (coercion.name(event.attributes.get(EXCEPTION_TYPE)) for event in span.events())
-    return next((kind for kind in kinds if kind), UNKNOWN_ERROR)
+def _heard(span: SeenSpan, fields: Fields) -> Fields:
+    """What the events of the span say, each thing by the first that says it; reasons and streaming go to ``fields``."""
+    heard: Fields = {}
+    for event in span.events():
+        told = events.told(event.name, dict(event.attributes))
+        if told.pop("is_first_token", False):
+            told["ttft_s"] = event.since_start_s
+        heard = {**told, **heard}
+    for column in ("finish_reason", "streamed"):
+        if column in heard:
+            fields.setdefault(column, heard[column])
+    if not 0.0 <= heard.get("ttft_s", -1.0) <= fields["e2e_s"]:
+        heard.pop("ttft_s", None)
+    return heard
 
 
 def _is_uuid(instance: str) -> bool:

@@ -21,6 +21,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analytics.relations.events import EVENT_COLUMNS, completed
 from analytics.relations.settlement import MINUTE_NS, SPAN_COLUMNS
 from collector.settings import SettleSettings
 from collector.touched import MARGIN_NS, METRICS, SECOND_NS, Minutes, Touched, minutes_of, runs_of, start_minutes
@@ -53,7 +54,14 @@ FRESH: Final = f"""
           AND (received_ns - end_ns <= $lateness OR trace_id IN (SELECT unnest($unknown::VARCHAR[])))
     )
     SELECT {", ".join(SPAN_COLUMNS)} FROM timely
-    WHERE trace_id IN (SELECT trace_id FROM timely WHERE received_ns > $since)"""
+    WHERE trace_id IN (SELECT trace_id FROM timely WHERE received_ns > $since)
+       OR trace_id IN (SELECT trace_id FROM call_events
+                       WHERE received_ns > $heard AND received_ns - time_ns <= $lateness)"""
+HEARD: Final = f"""
+    SELECT {", ".join(EVENT_COLUMNS)} FROM call_events
+    WHERE received_ns > least($since, $heard) - $lateness
+      AND trace_id IN (SELECT trace_id FROM spans WHERE received_ns > $since
+                       UNION ALL SELECT trace_id FROM call_events WHERE received_ns > $heard)"""
 NEW_POINT_MINUTES: Final = """
     SELECT DISTINCT (time_ns + shift) // $minute * $minute AS minute
     FROM metric_points, (SELECT unnest([-$margin, 0]) AS shift)
@@ -119,10 +127,10 @@ class Settler:
             return await asyncio.to_thread(self._pass, hold_back_ns)
 
     def _pass(self, hold_back_ns: int) -> int:
-        spans, points = self._news("spans"), self._news("metric_points")
+        spans, points, events = (self._news(relation) for relation in ("spans", "metric_points", "call_events"))
         energy_end = max(0, self._newest_energy_ns(points.since_ns) - hold_back_ns)  # 0: no energy yet
         lateness = round(self._settings.lateness_s * SECOND_NS)
-        fresh = self._fresh(spans, lateness)
+        fresh = self._fresh(spans, events, lateness)
         energy_minutes = self._energy_minutes(fresh, points, energy_end)
         if start_minutes(fresh) or energy_minutes:
             rows = Touched(self._store, fresh, runs_of(energy_minutes), energy_end, spans.since_ns - lateness)
@@ -131,25 +139,32 @@ class Settler:
             self._passes += 1
         if self._passes and self._passes % COMPACT_PASSES == 0:
             self._store.compact()
-        self._seen = {"spans": spans, "metric_points": points}
+        self._seen = {"spans": spans, "metric_points": points, "call_events": events}
         self._energy_until_ns = energy_end
         self._settled_at_s = time.monotonic()
-        return max(spans.until_ns, points.until_ns)
+        return max(spans.until_ns, points.until_ns, events.until_ns)
 
-    def _fresh(self, spans: News, lateness: int) -> pa.Table:
+    def _fresh(self, spans: News, events: News, lateness: int) -> pa.Table:
         """Spans of the traces with news; of old ones only those whose trace has no requests yet."""
+        unknown = self._unknown(spans, lateness)
+        bounds = {"since": spans.since_ns, "heard": events.since_ns, "lateness": lateness}
+        fresh = self._store.query(FRESH, {**bounds, "unknown": unknown})
+        return completed(fresh, self._store.query(HEARD, bounds))
+
+    def _unknown(self, spans: News, lateness: int) -> list[str]:
+        """Traces of old spans that have no requests yet; the others are late, and counted."""
         seen = self._seen.get("spans")
         bounds = {"since": spans.since_ns, "lateness": lateness}
         old = self._store.query(OLD, {**bounds, "counted": seen.until_ns if seen else spans.until_ns})
-        unknown: list[str] = []
-        if old.num_rows:
-            reach = pc.min_max(pa.chunked_array([*old["low"].chunks, *old["high"].chunks])).as_py()
-            traces = {"traces": old["trace_id"].to_pylist(), "low": reach["min"] - DAY_NS, "high": reach["max"]}
-            known = self._store.query(KNOWN, traces)["trace_id"].combine_chunks()
-            late = pc.is_in(old["trace_id"], value_set=known)
-            self.late_spans += pc.sum(old.filter(late)["rows"]).as_py() or 0
-            unknown = old.filter(pc.invert(late))["trace_id"].to_pylist()
-        return self._store.query(FRESH, {**bounds, "unknown": unknown})
+        if not old.num_rows:
+            return []
+        reach = pc.min_max(pa.chunked_array([*old["low"].chunks, *old["high"].chunks])).as_py()
+        traces = {"traces": old["trace_id"].to_pylist(), "low": reach["min"] - DAY_NS, "high": reach["max"]}
+        known = self._store.query(KNOWN, traces)["trace_id"].combine_chunks()
+        late = pc.is_in(old["trace_id"], value_set=known)
+        self.late_spans += pc.sum(old.filter(late)["rows"]).as_py() or 0
+        unknown: list[str] = old.filter(pc.invert(late))["trace_id"].to_pylist()
+        return unknown
 
     def _news(self, relation: str) -> News:
         """Rows are read by time of receipt; a second that has gained rows since it was read sets the mark back to it.

@@ -2,67 +2,64 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from collector.batch import Batch, Refusals
+from collector.batch import Batch
+from collector.logrecords import LogDecoder
 from collector.points import PointDecoder
 from collector.spans import SpanDecoder
 
-LOGS_ARE_NOT_STORED = "log records are counted, not stored"
+PASSED_OVER: Final = (
+    "{} log records counted, not stored: only those with a trace and a span id that give an error.type or "
+    "exception.type, a finish reason or a first token are"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One signal: the message of a request, its decoder, and the answer to a decoded batch."""
+    """One signal: the messages of a request and its answer, its decoder, and what one of its items is called."""
 
     name: str
     request: Callable[[], Message]
+    response: Callable[[], Any]
+    rejected: str  # the field of partial success that counts refused items
+    noun: str
     decode: Callable[[Any, int], Batch]
-    answer: Callable[[Batch], Message]
+
+    def answer(self, batch: Batch) -> Message:
+        """Empty if all is stored; else how many items were refused and why, and a warning if some are passed over."""
+        response = self.response()
+        partial = response.partial_success
+        said = [batch.refusals.message(self.noun)] if batch.refusals.count else []
+        said += [PASSED_OVER.format(batch.passed_over)] if batch.passed_over else []
+        if said:
+            setattr(partial, self.rejected, batch.refusals.count)
+            partial.error_message = "; ".join(said)
+        answered: Message = response
+        return answered
 
 
 def traces(decoder: SpanDecoder) -> Signal:
     """Spans."""
-
-    def answer(batch: Batch) -> Message:
-        response = trace_service_pb2.ExportTraceServiceResponse()
-        if batch.refusals.count:
-            response.partial_success.rejected_spans = batch.refusals.count
-            response.partial_success.error_message = batch.refusals.message("spans")
-        return response
-
-    return Signal("traces", trace_service_pb2.ExportTraceServiceRequest, decoder.decode, answer)
+    service = trace_service_pb2
+    messages = service.ExportTraceServiceRequest, service.ExportTraceServiceResponse
+    return Signal("traces", *messages, "rejected_spans", "spans", decoder.decode)
 
 
 def metrics(decoder: PointDecoder) -> Signal:
     """Metric data points."""
-
-    def answer(batch: Batch) -> Message:
-        response = metrics_service_pb2.ExportMetricsServiceResponse()
-        if batch.refusals.count:
-            response.partial_success.rejected_data_points = batch.refusals.count
-            response.partial_success.error_message = batch.refusals.message("data points")
-        return response
-
-    return Signal("metrics", metrics_service_pb2.ExportMetricsServiceRequest, decoder.decode, answer)
+    service = metrics_service_pb2
+    messages = service.ExportMetricsServiceRequest, service.ExportMetricsServiceResponse
+    return Signal("metrics", *messages, "rejected_data_points", "data points", decoder.decode)
 
 
-def logs() -> Signal:
-    """Log records: counted. The answer says that they are not stored (a warning in OTLP's words: 0 rejected)."""
-
-    def decode(request: Any, _received_ns: int) -> Batch:
-        scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
-        return Batch({}, sum(len(scope.log_records) for scope in scopes), Refusals())
-
-    def answer(batch: Batch) -> Message:
-        response = logs_service_pb2.ExportLogsServiceResponse()
-        if batch.accepted:
-            response.partial_success.error_message = LOGS_ARE_NOT_STORED
-        return response
-
-    return Signal("logs", logs_service_pb2.ExportLogsServiceRequest, decode, answer)
+def logs(decoder: LogDecoder) -> Signal:
+    """Log records."""
+    service = logs_service_pb2
+    messages = service.ExportLogsServiceRequest, service.ExportLogsServiceResponse
+    return Signal("logs", *messages, "rejected_log_records", "log records", decoder.decode)

@@ -41,7 +41,7 @@ class SpanDecoder:
         rows = columns.Builder("spans")
         for resource_spans in request.resource_spans:
             resource = values.attributes(resource_spans.resource.attributes)
-            shared = _shared(resource, renderer, received_ns)
+            shared = shared_columns(resource, renderer, received_ns)
             for scope_spans in resource_spans.scope_spans:
                 source = _Source(resource, shared, scope_spans.scope.name)
                 for span in scope_spans.spans:
@@ -82,7 +82,8 @@ class SpanDecoder:
         return json.dumps(kept, ensure_ascii=False)
 
 
-def _shared(resource: Attributes, renderer: Renderer, received_ns: int) -> columns.Row:
+def shared_columns(resource: Attributes, renderer: Renderer, received_ns: int) -> columns.Row:
+    """The columns that all rows of one resource share."""
     return {
         "received_ns": received_ns,
         "service": _text_or_none(resource.get(names.SERVICE_NAME)),

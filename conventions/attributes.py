@@ -24,6 +24,9 @@ CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
 REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 CONVERSATION: Final = "gen_ai.conversation.id"
+DETAILS_EVENT: Final = "gen_ai.client.inference.operation.details"  # a log record with the attributes of its span
+EXCEPTION_EVENT: Final = "gen_ai.client.operation.exception"  # why a call did not succeed
+CHOICE_EVENT: Final = "gen_ai.choice"  # up to 1.36: a body with a finish reason
 
 # --- what stock vLLM adds on its `llm_request` span (our engine sends the same) -----------------------------
 REQUEST_ID: Final = "gen_ai.request.id"
@@ -39,6 +42,8 @@ ENGINE_SPAN_NAME: Final = "llm_request"
 
 # --- general ------------------------------------------------------------------------------------------------
 ERROR_TYPE: Final = "error.type"
+EXCEPTION_TYPE: Final = "exception.type"
+EVENT_NAME: Final = "event.name"  # how log records were named before they had a field for it
 USER_ID: Final = "user.id"
 SESSION_ID: Final = "session.id"
 SERVICE_NAME: Final = "service.name"

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-RAW: Final = ("spans", "metric_points")
+RAW: Final = ("spans", "metric_points", "call_events")
 SETTLED: Final = ("requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent")
 RECORDS: Final = ("runs", "events", "alerts", "grid_intensity", "step_models")
 RELATIONS: Final = (*RAW, *SETTLED, *RECORDS)

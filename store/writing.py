@@ -65,7 +65,7 @@ class Store:
         return store
 
     def append_raw(self, tables: Mapping[str, pa.Table]) -> None:
-        """Append rows of ``spans`` and ``metric_points`` in one transaction. Raises ``StoreError``, keeping nothing."""
+        """Append rows of ``definitions.RAW`` in one transaction. Raises ``StoreError``, keeping nothing."""
         space.require(self.file.parent, self._reserve)
         with self._writing("append"):
             fresh = [name for relation, table in tables.items() for name in self._append_days(relation, table)]

@@ -16,7 +16,6 @@ from collector.vocabulary import CALL, OURS, Field, read
 
 KIND = "openinference.span.kind"
 PARAMETERS = "llm.invocation_parameters"
-FIRST_TOKEN_EVENT = "First Token Stream Event"
 FIELDS = (
     Field("provider", coercion.folded, ("llm.provider", "llm.system")),
     Field("model_requested", coercion.name, ("llm.request.model_name",)),
@@ -52,11 +51,10 @@ class Dialect:
         if "model_served" in fields:
             fields.setdefault("model_requested", fields["model_served"])
         fields.setdefault("operation", "text_completion" if _has_prompts(span.attributes) else "chat")
-        first_s = next((event.since_start_s for event in span.events() if event.name == FIRST_TOKEN_EVENT), None)
-        fields.setdefault("streamed", first_s is not None or asked.get("stream") is True)
+        if "stream" in asked:
+            fields.setdefault("streamed", asked["stream"] is True)
         complete(span, fields)
-        if first_s is not None and fields["streamed"] and 0.0 <= first_s <= fields["e2e_s"]:
-            fields.setdefault("ttft_s", first_s)
+        fields.setdefault("streamed", False)
         return fields
 
 

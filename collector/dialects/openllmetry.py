@@ -20,7 +20,6 @@ FIELDS = (
     Field("user_id", coercion.name, (f"{ASSOCIATED}user_id",)),
     Field("session_id", coercion.name, (f"{ASSOCIATED}session_id", f"{ASSOCIATED}conversation_id")),
 )
-CHUNK_EVENTS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
 
 
 class Dialect:
@@ -39,13 +38,4 @@ class Dialect:
         fields = read(span.attributes, FIELDS)
         fields = {**fields, **read(span.attributes, OURS + CALL), "role": "client"}
         fields["operation"] = OPERATIONS.get(fields["operation"], fields["operation"])
-        complete(span, fields)
-        if fields.get("streamed") and fields.get("ttft_s") is None:
-            fields["ttft_s"] = _first_chunk_s(span)
-        return fields
-
-
-def _first_chunk_s(span: SeenSpan) -> float | None:
-    times = [event.since_start_s for event in span.events() if event.name in CHUNK_EVENTS]
-    first = min(times, default=None)
-    return first if first is not None and 0.0 <= first <= span.duration_s else None
+        return complete(span, fields)

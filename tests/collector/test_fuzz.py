@@ -15,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from collector import compression, encoding, signals
 from collector.encoding import Encoding
+from collector.logrecords import LogDecoder
 from collector.points import PointDecoder
 from collector.receive import decoded
 from collector.recognition import every_dialect
@@ -25,7 +26,7 @@ from tests.collector.payloads import span, traces
 
 RECORDED = sorted((Path(__file__).parents[1] / "golden" / "otlp").rglob("*.pb"))
 DECODER = SpanDecoder(every_dialect())
-SIGNALS = (signals.traces(DECODER), signals.metrics(PointDecoder()), signals.logs())
+SIGNALS = (signals.traces(DECODER), signals.metrics(PointDecoder()), signals.logs(LogDecoder()))
 TRACES = SIGNALS[0]
 THOROUGH = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LIMIT = 1_000_000

@@ -107,11 +107,12 @@ def test_metrics_are_stored(collector: RunningCollector) -> None:
     assert collector.query("SELECT value, source FROM metric_points WHERE device = 'GPU-7'") == [[5.0, "otlp"]]
 
 
-def test_logs_are_counted_and_the_answer_says_that_they_are_not_stored(collector: RunningCollector) -> None:
+def test_a_log_that_says_nothing_about_a_call_is_counted_and_the_answer_says_so(collector: RunningCollector) -> None:
     request = ExportLogsServiceRequest()
     request.resource_logs.add().scope_logs.add().log_records.add()
     partial = ExportLogsServiceResponse.FromString(collector.post("/v1/logs", request).content).partial_success
-    assert (partial.rejected_log_records, partial.error_message) == (0, "log records are counted, not stored")
+    assert partial.rejected_log_records == 0
+    assert partial.error_message.startswith("1 log records counted, not stored")
 
 
 @pytest.mark.parametrize(
