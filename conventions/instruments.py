@@ -81,6 +81,8 @@ ENGINE_COUNTERS: Final = (
     ENGINE_GENERATED_TOKENS,
     ENGINE_ABORTED,
 )
+ENGINE_SAVINGS: Final = (ENGINE_PREFIX_QUERIES, ENGINE_PREFIX_HITS)
+"""What reuse spared. The ledger does not read them: work that was not done is in no counter of work."""
 ENGINE_GAUGES: Final = (ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_USAGE)
 
 # --- server latency histograms (GenAI conventions) ---------------------------------------------------------------

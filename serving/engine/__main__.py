@@ -24,6 +24,7 @@ from serving.engine.api.server import application
 from serving.engine.kv import KvCache, Slots
 from serving.engine.loop import Deliver, Engine
 from serving.engine.plan import Policy
+from serving.engine.prefix import BLOCK_SIZE, Eviction, PrefixTree
 from serving.engine.runner import Runner
 from serving.engine.service import Service
 from serving.engine.settings import EngineSettings
@@ -33,6 +34,7 @@ from serving.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 
 BATCHING = "serving.engine.batching"
+EVICTION = "serving.engine.eviction"
 KEEP_ALIVE_S = 120
 """Longer than the gateway's pool keeps a connection, so that the client is the one who closes: a server that closes
 first races with the next request on the same connection."""
@@ -112,7 +114,16 @@ def build(options: EngineSettings, name: str, tokenizer: Tokenizer, deliver: Del
     dtype = checkpoint.resolve_dtype(options.dtype, device)
     max_model_len = _max_model_len(options, folder)
     llm = model.load(folder, max_model_len, dtype, device)
-    kv = KvCache(llm.kv_shape, options.max_num_seqs, max_model_len, dtype, device)
+    prefixes = _prefixes(options)
+    kv = KvCache(
+        llm.kv_shape,
+        options.max_num_seqs,
+        max_model_len,
+        dtype,
+        device,
+        num_blocks=0 if prefixes is None else prefixes.num_blocks,
+        block_size=BLOCK_SIZE,
+    )
     slots = Slots(options.max_num_seqs, options.max_kv_tokens or options.max_num_seqs * max_model_len)
     engine = Engine(
         policy,
@@ -121,9 +132,16 @@ def build(options: EngineSettings, name: str, tokenizer: Tokenizer, deliver: Del
         max_batched_tokens=options.max_num_batched_tokens,
         end_ids=folder.end_ids,
         deliver=deliver,
+        prefixes=prefixes,
     )
     served = options.served_model or name
     return engine, Intake(served, tokenizer, llm.vocab_size, max_model_len, slots.num_positions)
+
+
+def _prefixes(options: EngineSettings) -> PrefixTree | None:
+    eviction: Eviction = plugins.load(EVICTION, options.eviction, "Policy")()
+    num_blocks = options.max_cached_tokens // BLOCK_SIZE
+    return PrefixTree(num_blocks, eviction) if num_blocks else None
 
 
 def _max_model_len(options: EngineSettings, folder: checkpoint.Checkpoint) -> int:

@@ -10,6 +10,8 @@ Definitions, the same as the ledger's (a *step* is one forward pass, which may c
   comes from prefill and the last one is never fed back.
 * ``decode_context``: Σ over these positions of the positions before them: prompt + 0, prompt + 1, …
 * ``generated_tokens``: output tokens, the first of each request and end tokens included.
+* ``prefix_cache_queries``: prompt tokens of admitted requests while prefixes are cached; ``prefix_cache_hits``: those
+  found. ``Σ prompt = prefill_tokens + prefix_cache_hits`` over requests whose prompt was finished.
 * ``aborted``: requests cancelled or failed after they were accepted; ``refused``: not accepted.
 """
 
@@ -45,6 +47,8 @@ class Counters:
     decode_tokens: int = 0
     decode_context: int = 0
     generated_tokens: int = 0
+    prefix_cache_queries: int = 0
+    prefix_cache_hits: int = 0
     answered: int = 0
     aborted: int = 0
     refused: int = 0

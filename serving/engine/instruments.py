@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable
 
-from conventions.instruments import ENGINE_COUNTERS, ENGINE_GAUGES, Instrument
+from conventions.instruments import ENGINE_COUNTERS, ENGINE_GAUGES, ENGINE_SAVINGS, Instrument
 from serving.engine.counters import Counters
 from serving.telemetry import CallbackOptions, Meter, Observation
 
 
 def export(meter: Meter, counters: Counters) -> None:
     """Register every engine instrument of ``conventions`` on the meter."""
-    for instrument in ENGINE_COUNTERS:
+    for instrument in (*ENGINE_COUNTERS, *ENGINE_SAVINGS):
         meter.create_observable_counter(
             instrument.name, [_reading(counters, instrument)], instrument.unit, instrument.description
         )

@@ -23,7 +23,10 @@ class Move:
 
 
 class Slots:
-    """Who holds which slot and how many positions are reserved. Law: free + used = all, of both, at any time."""
+    """Who holds which slot and how many positions are reserved.
+
+    Law, at any time: free + used = all slots; free + used + cached = all positions.
+    """
 
     def __init__(self, num_slots: int, num_positions: int) -> None:
         self.num_slots = num_slots
@@ -32,6 +35,8 @@ class Slots:
         self._slot_of: dict[str, int] = {}
         self._reserved: dict[str, int] = {}
         self._used_positions = 0
+        self.cached_positions = 0
+        """Positions that hold prefixes for later requests."""
 
     @property
     def free_slots(self) -> int:
@@ -40,8 +45,8 @@ class Slots:
 
     @property
     def free_positions(self) -> int:
-        """Positions nobody reserved."""
-        return self.num_positions - self._used_positions
+        """Positions nobody reserved and no prefix is cached in."""
+        return self.num_positions - self._used_positions - self.cached_positions
 
     @property
     def usage(self) -> float:
@@ -67,6 +72,15 @@ class Slots:
         """The slot that the request holds now; a release of another may change it."""
         return self._slot_of[request_id]
 
+    def holder(self, slot: int) -> str:
+        """The request in a slot that is used."""
+        return self._holders[slot]
+
+    def cache(self, positions: int) -> None:
+        """Take this many free positions for cached prefixes; fewer than 0 gives them back."""
+        assert -self.cached_positions <= positions <= self.free_positions, "cached beyond the KV cache"
+        self.cached_positions += positions
+
     def release(self, request_id: str) -> Move | None:
         """Free the request's slot; the move, if any, that keeps the others dense."""
         slot = self._slot_of.pop(request_id)
@@ -82,7 +96,9 @@ class Slots:
         """Assert conservation: every slot and position is held once or free."""
         assert {name: slot for slot, name in enumerate(self._holders)} == self._slot_of
         assert self._slot_of.keys() == self._reserved.keys()
-        assert sum(self._reserved.values()) == self._used_positions <= self.num_positions
+        assert sum(self._reserved.values()) == self._used_positions
+        assert self.free_positions >= 0
+        assert self.free_positions + self._used_positions + self.cached_positions == self.num_positions
         assert len(self._holders) + self.free_slots == self.num_slots
 
 
@@ -96,19 +112,29 @@ class KvShape:
 
 
 class KvCache:
-    """Keys and values, each ``[layer, slot, head, position, dim]``.
+    """Keys and values, each ``[layer, slot, head, position, dim]``, and blocks of cached prefixes beside them.
 
     Zeroed, because masked positions enter attention with weight 0 and 0 × NaN would poison it.
     """
 
     def __init__(
-        self, shape: KvShape, num_slots: int, num_positions: int, dtype: torch.dtype, device: torch.device
+        self,
+        shape: KvShape,
+        num_slots: int,
+        num_positions: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        num_blocks: int = 0,
+        block_size: int = 1,
     ) -> None:
         dimensions = (shape.num_layers, num_slots, shape.num_heads, num_positions, shape.head_dim)
         self.shape = shape
         self.num_positions = num_positions
         self.keys = _zeros(dimensions, dtype, device)
         self.values = _zeros(dimensions, dtype, device)
+        blocks = (2, shape.num_layers, num_blocks, shape.num_heads, block_size, shape.head_dim)
+        self._blocks = _zeros(blocks, dtype, device)
         self._heads = torch.arange(shape.num_heads, device=device)
 
     def rows(self, slots: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -126,6 +152,22 @@ class KvCache:
         """Copy the first ``num_positions`` states of one slot to another."""
         for states in (self.keys, self.values):
             states[:, move.target, :, :num_positions] = states[:, move.source, :, :num_positions]
+
+    def save(self, slot: int, start: int, places: list[int]) -> None:
+        """Copy the slot's positions from ``start`` on into blocks, as many as there are ``places``."""
+        block_size = self._blocks.shape[4]
+        where = torch.tensor(places, device=self._blocks.device)
+        for blocks, states in zip(self._blocks, (self.keys, self.values), strict=True):
+            part = states[:, slot, :, start : start + len(places) * block_size]
+            cut = part.reshape(*part.shape[:2], len(places), block_size, part.shape[3])
+            blocks.index_copy_(1, where, cut.transpose(1, 2))
+
+    def restore(self, slot: int, places: list[int]) -> None:
+        """Copy blocks, in order, into the slot's first positions."""
+        where = torch.tensor(places, device=self._blocks.device)
+        for blocks, states in zip(self._blocks, (self.keys, self.values), strict=True):
+            part = blocks.index_select(1, where).transpose(1, 2).flatten(2, 3)
+            states[:, slot, :, : part.shape[2]] = part
 
 
 def _zeros(dimensions: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -4,6 +4,7 @@ Everybody else talks to it through ``submit`` and ``cancel`` and hears from it t
 is gone before the next step is planned.
 """
 
+import itertools
 import logging
 import queue
 import threading
@@ -14,8 +15,10 @@ from typing import Protocol
 
 from serving.engine.batch import Span
 from serving.engine.counters import Counters
-from serving.engine.kv import Move, Slots
+from serving.engine.kv import Slots
+from serving.engine.memory import HoldsStates, Memory
 from serving.engine.plan import Plan, Policy, Snapshot
+from serving.engine.prefix import PrefixTree
 from serving.engine.sampling import Draw, Sampled
 from serving.engine.sequence import Delta, Outcome, Sequence, State
 
@@ -25,15 +28,11 @@ Delivery = list[tuple[Sequence, Delta]]
 Deliver = Callable[[Delivery], None]
 
 
-class Runs(Protocol):
+class Runs(HoldsStates, Protocol):
     """What the loop asks of the device side (``runner.Runner``)."""
 
     def run(self, spans: list[Span], draws: list[Draw]) -> list[Sampled]:
         """One drawn token per sampling span, in order; ``RuntimeError`` when the device fails."""
-        ...
-
-    def move(self, move: Move, num_positions: int) -> None:
-        """Copy a slot's states."""
         ...
 
 
@@ -60,12 +59,14 @@ class Engine:
         max_batched_tokens: int,
         end_ids: frozenset[int],
         deliver: Deliver,
+        prefixes: PrefixTree | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = Counters()
         self._policy = policy
         self._runner = runner
-        self._slots = slots
+        self._memory = Memory(slots, runner, prefixes)
+        self._counts_prefixes = prefixes is not None
         self._max_batched_tokens = max_batched_tokens
         self._end_ids = end_ids
         self._deliver = deliver
@@ -120,7 +121,7 @@ class Engine:
         if plan.has_work:
             self._run(plan)
         elif not self._running:
-            self._slots.check()
+            self._memory.check()
         self._update_levels()
         return plan
 
@@ -142,12 +143,15 @@ class Engine:
             self._end(sequence, message)
 
     def _snapshot(self) -> Snapshot:
+        memory = self._memory
+        for sequence in itertools.islice(self._waiting.values(), memory.free_slots):
+            memory.look_up(sequence)
         return Snapshot(
             now_s=self._clock(),
             waiting=tuple(sequence.waiting for sequence in self._waiting.values()),
             running=tuple(sequence.running() for sequence in self._running.values()),
-            free_slots=self._slots.free_slots,
-            free_positions=self._slots.free_positions,
+            free_slots=memory.free_slots,
+            free_positions=memory.free_positions,
             max_batched_tokens=self._max_batched_tokens,
         )
 
@@ -170,18 +174,24 @@ class Engine:
         now_s = self._clock()
         for request_id in ids:
             sequence = self._waiting.pop(request_id)
-            self._slots.allocate(request_id, sequence.request.num_reserved_positions)
-            sequence.admit(now_s)
+            sequence.admit(now_s, self._memory.admit(sequence))
+            self._count_prefix(sequence)
             self._running[request_id] = sequence
+
+    def _count_prefix(self, sequence: Sequence) -> None:
+        if self._counts_prefixes:
+            self.counters.prefix_cache_queries += sequence.request.num_prompt_tokens
+            self.counters.prefix_cache_hits += sequence.num_cached
 
     def _work(self, plan: Plan) -> list[tuple[Sequence, int]]:
         """Who computes how many positions: decodes first and in the order of their slots, so that they are a view."""
-        decoding = sorted((self._running[one] for one in plan.decode), key=lambda one: self._slots.slot_of(one.id))
-        return [(one, 1) for one in decoding] + [(self._running[one.id], one.num_tokens) for one in plan.prefill]
+        decoding = sorted((self._running[one] for one in plan.decode), key=self._memory.slot_of)
+        chunks = ((self._running[chunk.id], chunk.num_tokens) for chunk in plan.prefill)
+        return [(one, 1) for one in decoding] + [(one, min(count, one.num_prefill_left)) for one, count in chunks]
 
     def _span(self, sequence: Sequence, count: int) -> Span:
         return Span(
-            slot=self._slots.slot_of(sequence.id),
+            slot=self._memory.slot_of(sequence),
             start=sequence.num_computed,
             tokens=sequence.next_tokens(count),
             decodes=sequence.state is State.DECODE,
@@ -204,6 +214,7 @@ class Engine:
             delta = sequence.append(token, now_s, self._end_ids)
             if len(sequence.output) == 1:
                 self.counters.ttft_s.observe(now_s - sequence.arrived_s)
+                self._memory.keep(sequence)
             if sequence.state is State.DONE:
                 self._leave(sequence)
             if delta.outcome or sequence.request.stream:
@@ -220,20 +231,16 @@ class Engine:
         """Forget a request that is done, and free what it held."""
         if self._waiting.pop(sequence.id, None) is None:
             del self._running[sequence.id]
-            self._free_slot(sequence.id)
+            if sequence.outcome != "failed":
+                self._memory.keep(sequence)
+            self._memory.release(sequence)
         if sequence.outcome == "answered":
             self.counters.answered += 1
             self.counters.e2e_s.observe(self._clock() - sequence.arrived_s)
         else:
             self.counters.aborted += 1
 
-    def _free_slot(self, request_id: str) -> None:
-        move = self._slots.release(request_id)
-        if move is not None:
-            moved = next(one for one in self._running.values() if self._slots.slot_of(one.id) == move.target)
-            self._runner.move(move, moved.num_computed)
-
     def _update_levels(self) -> None:
         counters = self.counters
         counters.running, counters.waiting = len(self._running), len(self._waiting)
-        counters.kv_usage = self._slots.usage
+        counters.kv_usage = self._memory.usage

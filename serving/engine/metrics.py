@@ -2,7 +2,14 @@
 
 from collections.abc import Iterator
 
-from conventions.instruments import ENGINE_COUNTERS, ENGINE_GAUGES, SERVER_DURATION, SERVER_TTFT, Instrument
+from conventions.instruments import (
+    ENGINE_COUNTERS,
+    ENGINE_GAUGES,
+    ENGINE_SAVINGS,
+    SERVER_DURATION,
+    SERVER_TTFT,
+    Instrument,
+)
 from serving.engine.counters import Counters, Histogram
 from serving.engine.instruments import value
 
@@ -16,7 +23,7 @@ def render(counters: Counters, engine: str, model: str) -> str:
 
 
 def _lines(counters: Counters, labels: str) -> Iterator[str]:
-    for instrument in ENGINE_COUNTERS:
+    for instrument in (*ENGINE_COUNTERS, *ENGINE_SAVINGS):
         yield from _single(f"{_name(instrument)}_total", instrument, value(counters, instrument), labels)
     for instrument in ENGINE_GAUGES:
         yield from _single(_name(instrument), instrument, value(counters, instrument), labels)

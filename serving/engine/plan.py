@@ -3,7 +3,8 @@
 A policy is ``plan(snapshot) -> Plan``. The laws every plan obeys (tests run them over each file of ``batching/``):
 
 * admitted requests are waiting, fit the free slots and the free KV positions;
-* prefill names admitted or unfinished prompts, with 1 to all of their remaining positions;
+* prefill names admitted or unfinished prompts, with 1 to all of their remaining positions (the loop computes fewer
+  when more of the prompt turns out to be cached);
 * decode names requests whose prompt is computed; nobody is named twice;
 * computed positions stay within ``max_batched_tokens``;
 * when something could run, the plan has work or says when to ask again.
@@ -22,6 +23,13 @@ class Waiting:
     max_tokens: int
     arrived_s: float
     priority: int = 0
+    num_cached_tokens: int = 0
+    """Prompt positions that a cached prefix held when it was last looked for."""
+
+    @property
+    def num_prefill_left(self) -> int:
+        """Prompt positions to compute once it is admitted."""
+        return self.num_prompt_tokens - self.num_cached_tokens
 
     @property
     def num_positions(self) -> int:

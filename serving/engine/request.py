@@ -31,6 +31,8 @@ class Request:
     stream: bool = False
     priority: int = 0
     """Lower is earlier (vLLM's convention); policies may use it."""
+    salt: str = ""
+    """Prefixes are reused only among requests with the same salt."""
 
     @property
     def num_prompt_tokens(self) -> int:

@@ -32,3 +32,13 @@ class Runner:
         """Follow a slot that moved, with its first ``num_positions`` states."""
         with torch.inference_mode():
             self._kv.move(move, num_positions)
+
+    def save(self, slot: int, start: int, places: list[int]) -> None:
+        """Copy a slot's states from ``start`` on into cache blocks."""
+        with torch.inference_mode():
+            self._kv.save(slot, start, places)
+
+    def restore(self, slot: int, places: list[int]) -> None:
+        """Copy cache blocks into a slot's first positions."""
+        with torch.inference_mode():
+            self._kv.restore(slot, places)

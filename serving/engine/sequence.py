@@ -4,7 +4,7 @@ Owned by the engine thread from submission until DONE; afterwards nobody writes 
 """
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 
@@ -46,6 +46,8 @@ class Sequence:
     """Positions whose keys and values are in the cache."""
     num_cached: int = 0
     """Prompt positions taken from a cache instead of computed."""
+    looked_up: int = -1
+    """Version of the prefix cache that ``waiting.num_cached_tokens`` is of."""
     output: list[Sampled] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     scheduled_s: float | None = None
@@ -87,10 +89,32 @@ class Sequence:
             self.arrived_s, request.priority,
         )  # fmt: skip
 
-    def admit(self, now_s: float) -> None:
-        """WAITING → PREFILL."""
+    @property
+    def num_prefill_left(self) -> int:
+        """Prompt positions that are not computed yet."""
+        return max(0, self.request.num_prompt_tokens - self.num_computed)
+
+    @property
+    def reusable_tokens(self) -> list[int]:
+        """What may be taken from a cache: all but the last position, whose logits are wanted."""
+        return self._tokens[:-1]
+
+    @property
+    def computed_tokens(self) -> list[int]:
+        """The tokens whose states are in the KV cache."""
+        return self._tokens[: self.num_computed]
+
+    def hint_cached(self, num_cached: int, version: int) -> None:
+        """Let policies know how much of the prompt is cached."""
+        self.looked_up = version
+        if num_cached != self.waiting.num_cached_tokens:
+            self.waiting = replace(self.waiting, num_cached_tokens=num_cached)
+
+    def admit(self, now_s: float, num_cached: int) -> None:
+        """WAITING → PREFILL, with the first ``num_cached`` positions already there."""
         assert self.state is State.WAITING
         self.state, self.scheduled_s = State.PREFILL, now_s
+        self.num_cached = self.num_computed = num_cached
 
     def next_tokens(self, count: int) -> list[int]:
         """The tokens at the next ``count`` positions."""

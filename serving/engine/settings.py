@@ -29,6 +29,10 @@ class EngineSettings:
     """Positions computed in one step; longer prompts are prefilled in chunks."""
     max_kv_tokens: int | None = None
     """Positions that admitted requests may reserve together; every slot's full length when absent."""
+    max_cached_tokens: int = 16_384
+    """Positions of finished requests kept for prompts that begin alike; 0 keeps none."""
+    eviction: str = "prefix_tree"
+    """Which of them go when room is needed."""
     max_queued_requests: int = 512
     """Waiting requests beyond this are answered 503 with Retry-After."""
     dtype: str = "auto"
@@ -45,6 +49,8 @@ class EngineSettings:
         for key in ("max_num_seqs", "max_num_batched_tokens", "max_queued_requests", "threads"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be at least 1, got {getattr(self, key)}")
+        if self.max_cached_tokens < 0:
+            raise ValueError(f"max_cached_tokens must be 0 or more, got {self.max_cached_tokens}")
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise ValueError(
                 f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least max_num_seqs "

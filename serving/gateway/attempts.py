@@ -1,6 +1,9 @@
 """Tries backends until one answers: another one after a refusal, never again after the client's first byte."""
 
+import functools
+import hmac
 import logging
+import secrets
 import time
 from dataclasses import dataclass
 
@@ -17,6 +20,7 @@ from serving.telemetry import Tracer
 
 logger = logging.getLogger(__name__)
 
+_SECRET = secrets.token_bytes(32)
 _PASSED_ON = {b"x-session-id": "X-Session-ID", b"x-vllm-priority": "X-Vllm-Priority"}
 
 
@@ -84,8 +88,15 @@ async def _relay(reply: Reply, call: Call, delivery: Delivery, recording: relay.
         reply.close()
 
 
+@functools.lru_cache
+def _cache_salt(tenant: str) -> str:
+    """Keeps tenants apart in an engine's prefix cache, where a hit can be told by its speed, without naming them."""
+    return hmac.digest(_SECRET, tenant.encode(), "sha256").hex()
+
+
 def _headers(call: Call, number: int, current: spans.Try) -> dict[str, str]:
     headers = {"Content-Type": "application/json", "X-Request-Id": f"{call.request_id}-{number}", **current.headers}
+    headers["X-Cache-Salt"] = _cache_salt(call.tenant)
     for given, name in _PASSED_ON.items():
         if given in call.headers:
             headers[name] = call.headers[given].decode("latin-1")

@@ -10,7 +10,7 @@ import itertools
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 import msgspec
@@ -32,6 +32,8 @@ from serving.telemetry import Tracer, extract_context
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_REQUEST_ID = 128
+CACHE_SALT_HEADER = "x-cache-salt"
+"""From the gateway: one opaque value per tenant. A header, because other servers refuse unknown body fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Endpoint(Generic[B]):
     async def _answer(self, call: Call, http: HttpRequest, send: Send) -> None:
         body = wire.read(await _read(http), self._dialect.body)
         call.model_asked = body.model
-        generation = self._submit(call, self._dialect.read(body, f"{call.response_id}-{next(self._numbers)}"))
+        request = self._dialect.read(body, f"{call.response_id}-{next(self._numbers)}")
+        generation = self._submit(call, _salted(request, http.headers.get(CACHE_SALT_HEADER)))
         envelope = Envelope(call.response_id, self._desk.model, self._desk.tokenizer)
         writer = self._dialect.writer(envelope)
         async with _cancelled_when_gone(http, generation):
@@ -119,6 +122,11 @@ class Endpoint(Generic[B]):
         if call.sequence is None:
             self._desk.service.engine.counters.refused += 1
         spans.record(self._desk.tracer, call, self._desk.engine, self._desk.model, time.monotonic())
+
+
+def _salted(request: Request, salt: str | None) -> Request:
+    """The gateway's salt beside the caller's own: a caller can divide its tenant's prefixes, never join another's."""
+    return request if salt is None else replace(request, salt=f"{salt}\0{request.salt}")
 
 
 async def _send_whole(generation: Generation, writer: Writer, send: Send, headers: dict[str, str]) -> None:

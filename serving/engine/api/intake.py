@@ -82,6 +82,7 @@ class Intake:
             ignore_eos=body.ignore_eos,
             stream=body.stream,
             priority=body.priority,
+            salt=body.cache_salt or "",
         )
 
     def _max_tokens(self, num_prompt: int, wanted: int | None, param: str) -> int:

@@ -39,6 +39,7 @@ class Body(Struct, kw_only=True):
     seed: int | None = None
     ignore_eos: bool = False
     priority: int = 0
+    cache_salt: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
     n: Positive | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None

@@ -39,4 +39,4 @@ def _admissible(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
         positions -= waiting.num_positions
         if positions < 0:
             return
-        yield waiting.id, waiting.num_prompt_tokens
+        yield waiting.id, waiting.num_prefill_left

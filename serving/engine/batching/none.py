@@ -12,7 +12,7 @@ class Policy:
             return _continue(snapshot.running[0], snapshot.max_batched_tokens)
         for waiting in snapshot.waiting[:1]:
             if snapshot.free_slots and waiting.num_positions <= snapshot.free_positions:
-                num_tokens = min(waiting.num_prompt_tokens, snapshot.max_batched_tokens)
+                num_tokens = min(waiting.num_prefill_left, snapshot.max_batched_tokens)
                 return Plan(admit=(waiting.id,), prefill=(Chunk(waiting.id, num_tokens),))
         return Plan()
 

@@ -34,6 +34,37 @@ def test_conservation_and_density_hold_after_every_operation(steps: list[tuple[i
         assert all(memory[slots.slot_of(one)] == one for one in held), "states followed the moves"
 
 
+@law
+@given(operations)
+def test_cached_positions_are_neither_free_nor_used(steps: list[tuple[int, int]]) -> None:
+    """An operation with an even number caches or gives back, one with an odd number admits or releases."""
+    slots, held = Slots(NUM_SLOTS, NUM_POSITIONS), dict[str, int]()
+    for number, positions in steps:
+        name = f"r{number}"
+        if number % 2 == 0:
+            slots.cache(positions if positions <= slots.free_positions else -slots.cached_positions)
+        elif name in held:
+            del held[name]
+            slots.release(name)
+        elif slots.can_allocate(positions):
+            slots.allocate(name, positions)
+            held[name] = positions
+        slots.check()
+        assert slots.free_positions + sum(held.values()) + slots.cached_positions == NUM_POSITIONS
+
+
+def test_saved_states_are_restored_into_another_slot() -> None:
+    kv = KvCache(KvShape(2, 3, 4), 4, 12, torch.float32, torch.device("cpu"), num_blocks=5, block_size=2)
+    states = torch.randn(2, *kv.keys.shape)
+    kv.keys.copy_(states[0])
+    kv.values.copy_(states[1])
+    kv.save(1, 4, [3, 0])
+    kv.restore(2, [0, 3])
+    assert torch.equal(kv.keys[:, 2, :, :4], states[0][:, 1, :, [6, 7, 4, 5]])
+    assert torch.equal(kv.values[:, 2, :, :4], states[1][:, 1, :, [6, 7, 4, 5]])
+    assert torch.equal(kv.keys[:, 2, :, 4:], states[0][:, 2, :, 4:])
+
+
 def test_can_allocate_says_no_when_slots_or_positions_run_out() -> None:
     slots = Slots(2, 10)
     assert not slots.can_allocate(11)

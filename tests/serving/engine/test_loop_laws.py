@@ -11,6 +11,7 @@ from conventions import plugins
 from serving.engine.batch import Span
 from serving.engine.kv import Move, Slots
 from serving.engine.loop import Delivery, Engine
+from serving.engine.prefix import BLOCK_SIZE, PrefixTree
 from serving.engine.request import Request, Sampling
 from serving.engine.sampling import Draw, Sampled
 from serving.engine.sequence import Sequence, State
@@ -42,12 +43,23 @@ class Script:
         assert move.target < move.source
         assert num_positions >= 0
 
+    def save(self, slot: int, start: int, places: list[int]) -> None:
+        assert 0 <= slot < 3
+        assert start % BLOCK_SIZE == 0
+        assert len(set(places)) == len(places)
+
+    def restore(self, slot: int, places: list[int]) -> None:
+        assert 0 <= slot < 3
+        assert places
+
 
 def engine(policy: str, script: Script, delivered: Delivery) -> tuple[Engine, Slots]:
+    """Room for 60 positions, of which prefixes may take 48 while nobody needs them."""
     slots = Slots(num_slots=3, num_positions=60)
     built = Engine(
         plugins.load(FOLDER, policy, "Policy")(), script, slots,
         max_batched_tokens=8, end_ids=frozenset([END_ID]), deliver=delivered.extend, clock=lambda: 1.0,
+        prefixes=PrefixTree(3, plugins.load("serving.engine.eviction", "lru", "Policy")()),
     )  # fmt: skip
     return built, slots
 
@@ -65,7 +77,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 actions = st.lists(
     st.one_of(
-        st.tuples(st.just("submit"), st.integers(1, 20), st.integers(1, 10)),
+        st.tuples(st.just("submit"), st.integers(1, 40), st.integers(1, 10)),
         st.tuples(st.just("cancel"), st.integers(0, 12), st.just(0)),
         st.tuples(st.just("step"), st.integers(1, 4), st.just(0)),
     ),
@@ -84,7 +96,7 @@ def test_every_schedule_settles_everyone_and_frees_everything(
     built, slots = engine(policy, script, delivered)
     sequences = play(built, slots, schedule)
     assert all(one.state is State.DONE for one in sequences)
-    assert (slots.free_slots, slots.free_positions) == (3, 60)
+    assert (slots.free_slots, slots.free_positions + slots.cached_positions) == (3, 60)
     last = [one for one, delta in delivered if delta.outcome is not None]
     assert sorted(one.id for one in last) == sorted(one.id for one in sequences), "one last delta each"
     check_counters(built, sequences, script)

@@ -101,6 +101,36 @@ def test_while_others_join_leave_and_are_cancelled(folder: Path, oracle: Oracle,
     compare(oracle, sequences)
 
 
+def test_prompts_that_begin_alike_take_their_beginning_from_the_cache(
+    folder: Path, oracle: Oracle, compare: Compare
+) -> None:
+    """One after the other, then together, then an answer that is asked on: 64 + 64 + 80 positions are not computed."""
+    stepped = Stepped(folder, max_num_seqs=4, max_cached_tokens=256)
+    shared = [1, *prompts(1, 66, seed=7)[0][:1], *(7 + i * 5 % 200 for i in range(65))]
+    ends = prompts(5, 30, seed=8)
+    first = stepped.submit(shared + ends[0], NUM_TOKENS)
+    stepped.finish()
+    second = stepped.submit(shared + ends[1], NUM_TOKENS)
+    stepped.finish()
+    later = [stepped.submit(shared + end, NUM_TOKENS) for end in ends[2:]]
+    stepped.finish()
+    follow_up = stepped.submit([*second.request.prompt, *tokens(second), 9, 8, 7], NUM_TOKENS)
+    stepped.finish()
+    assert first.num_cached == 0
+    assert [one.num_cached for one in (second, *later)] == [64] * 4
+    assert follow_up.num_cached == (len(second.request.prompt) + NUM_TOKENS - 1) // 16 * 16
+    compare(oracle, [first, second, *later, follow_up])
+
+
+def test_a_tiny_cache_evicts_and_the_answers_stay_right(folder: Path, oracle: Oracle, compare: Compare) -> None:
+    stepped = Stepped(folder, max_num_seqs=3, max_cached_tokens=64, max_kv_tokens=300)
+    heads = prompts(3, 60, seed=9)
+    asked = [heads[number % 3] + end for number, end in enumerate(prompts(12, 20, seed=10))]
+    sequences = [stepped.submit(prompt, 6) for prompt in asked]
+    stepped.finish()
+    compare(oracle, sequences)
+
+
 def test_policy_none_serves_one_after_the_other(folder: Path, oracle: Oracle, compare: Compare) -> None:
     stepped = Stepped(folder, batching="none")
     sequences = [stepped.submit(prompt, 8) for prompt in prompts(3, 90, seed=4)]

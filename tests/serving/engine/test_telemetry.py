@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conventions.instruments import ENGINE_COUNTERS, ENGINE_GAUGES
+from conventions.instruments import ENGINE_COUNTERS, ENGINE_GAUGES, ENGINE_SAVINGS
 from tests.serving.engine.conftest import MODEL, NAME, Running
 
 TRACE_ID, CALLER_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -87,7 +87,7 @@ def test_every_instrument_is_exported_and_agrees_with_the_work(server: Running) 
         complete(server, f"counted-{number}", max_tokens=max_tokens)
     server.sink.next_points()
     after = server.sink.next_points()
-    assert {one.name for one in (*ENGINE_COUNTERS, *ENGINE_GAUGES)} <= after.keys()
+    assert {one.name for one in (*ENGINE_COUNTERS, *ENGINE_GAUGES, *ENGINE_SAVINGS)} <= after.keys()
     assert server.sink.resources[-1]["tokenjoule.engine"] == NAME
     grown = {one.name.rsplit(".", 1)[-1]: after[one.name] - before[one.name] for one in ENGINE_COUNTERS}
     num_prompt = server.sink.span("cmpl-counted-0").attributes["gen_ai.usage.input_tokens"]

@@ -47,6 +47,16 @@ def test_the_tenant_comes_from_the_key_and_the_key_goes_nowhere(
     assert "k-bob" not in repr(spans)
 
 
+def test_an_engine_is_told_tenants_apart_but_not_who_they_are(gateway: Running, stubs: tuple[Stub, Stub]) -> None:
+    """Its prefix cache needs no more; what a caller sends under that name goes nowhere."""
+    for caller in (ANN, BOB, ANN):
+        gateway.chat(headers={**caller, "X-Cache-Salt": "ann"})
+    first, second, third = (seen.headers["x-cache-salt"] for seen in stubs[0].seen)
+    assert first == third != second
+    assert len(first) == 64
+    assert "ann" not in (first, second)
+
+
 def test_a_kept_answer_never_crosses_tenants(
     gateway: Running, stubs: tuple[Stub, Stub], sink: Sink, trace: Trace
 ) -> None:
