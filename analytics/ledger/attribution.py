@@ -6,16 +6,19 @@ so that splitting a window changes nothing. The formulas are in the modules it c
 (ticks into intervals), ``choice`` and ``fitting`` (constants), ``split`` (joules).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analytics.ledger import evidence
 from analytics.ledger.choice import Chosen, Pooled, Prior, choose
 from analytics.ledger.devices import Device, Pool, balance, pools, read_devices
 from analytics.ledger.engines import Engine, read_engine
-from analytics.ledger.evidence import Evidence, from_counters, from_spans
+from analytics.ledger.evidence import COUNTERS, Evidence
 from analytics.ledger.inputs import HISTORY_LIMIT_NS, Flags, Floats, Ints, LedgerInputs, LedgerResult
 from analytics.ledger.rows import Rows
 from analytics.ledger.series import edges_ns
@@ -82,20 +85,34 @@ def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
     if not device.energy.covers:
         return
     engines = _sharing(site, device)
-    samples = device.energy.times
-    counters = {name: from_counters(site.engines[name], site.work[name], samples, site.edges) for name in engines}
-    spans = {name: from_spans(site.work[name], samples, site.edges) for name in engines}
+    read = _reader(site, device)
+    slack = float(np.median(np.diff(device.energy.times)))
+    visible = {name: evidence.visible(site.work[name], site.edges, slack) for name in engines}
+    working = _working([read(COUNTERS, name) for name in engines], list(visible.values()), len(site.edges) - 1)
     prior = Prior(site.inputs.models, device.name)
-    whole = balance(device, site.edges, _working(counters, spans, len(site.edges) - 1), prior.idle_w)
+    whole = balance(device, site.edges, working, prior.idle_w)
     overhead = whole.active.copy()
     for pool in pools(device, site.inputs.points, engines, whole.active, site.edges):
-        pooled = Pooled(pool.engines, *(tuple(kind[name] for name in pool.engines) for kind in (counters, spans)))
+        pooled = Pooled(pool.engines, read, visible)
         chosen = choose(pooled, pool.active, whole.known, prior, site.inputs.settings.rule)
         overhead -= pool.active
         rows.add_models(device, pool.engines, chosen, whole.idle_w)
         unexplained = _add_pool(site, device, pool, chosen, rows)
         rows.add_no_work(device, pool.engines, np.where(whole.known, unexplained, 0.0))
     rows.add_device(device, whole, np.maximum(overhead, 0.0))
+
+
+def _reader(site: _Site, device: Device) -> Callable[[str, str], Evidence]:
+    """Evidence of an engine on the grid of ``device``, by kind and name."""
+    samples = device.energy.times
+
+    @cache
+    def read(kind: str, name: str) -> Evidence:
+        if kind == COUNTERS:
+            return evidence.from_counters(site.engines[name], site.work[name], samples, site.edges)
+        return evidence.from_spans(site.work[name], samples, site.edges, busy=kind == evidence.BUSY_TIME)
+
+    return read
 
 
 def _add_pool(site: _Site, device: Device, pool: Pool, chosen: list[Chosen], rows: Rows) -> Floats:
@@ -109,10 +126,12 @@ def _add_pool(site: _Site, device: Device, pool: Pool, chosen: list[Chosen], row
     return unexplained
 
 
-def _working(counters: dict[str, Evidence], spans: dict[str, Evidence], intervals: int) -> Flags:
+def _working(counters: list[Evidence], visible: list[Flags], intervals: int) -> Flags:
     working: Flags = np.zeros(intervals, np.bool_)
-    for one in (*counters.values(), *spans.values()):
+    for one in counters:
         working |= one.work.any(axis=1)
+    for seen in visible:
+        working |= seen
     return working
 
 

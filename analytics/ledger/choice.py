@@ -1,5 +1,6 @@
 """Chooses, interval by interval, the best rule that the evidence carries; the choice is written on every row."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 
 from analytics.ledger import rules
 from analytics.ledger.components import CONSTANTS
-from analytics.ledger.evidence import COUNTERS, SPANS, Evidence, jointly_known, silenced
+from analytics.ledger.evidence import COUNTERS, Evidence, jointly_known, silenced
 from analytics.ledger.fitting import Fit
 from analytics.ledger.inputs import AUTOMATIC, Flags, Floats
 from analytics.ledger.rules import RuleLike
@@ -29,20 +30,22 @@ class Chosen:
     evidence: tuple[Evidence, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Pooled:
-    """The evidence of a pool's engines, both ways."""
+    """The evidence of a pool's engines, of each kind once and only when a rule asks for it."""
 
-    engines: tuple[str, ...]
-    counters: tuple[Evidence, ...]
-    spans: tuple[Evidence, ...]
+    def __init__(
+        self, engines: tuple[str, ...], read: Callable[[str, str], Evidence], visible: Mapping[str, Flags]
+    ) -> None:
+        self.engines = engines
+        self._read = read
+        self._visible = [visible[engine] for engine in engines]
 
     def of(self, kind: str) -> tuple[tuple[Evidence, ...], Flags]:
         """Evidence of ``kind`` per engine, and the intervals in which it is known for all of them."""
+        found = tuple(self._read(kind, engine) for engine in self.engines)
         if kind == COUNTERS:
-            return self.counters, jointly_known(self.counters, self.spans)
-        assert kind == SPANS
-        return self.spans, np.ones(len(self.spans[0].known), np.bool_)
+            return found, jointly_known(found, self._visible)
+        return found, np.ones(len(found[0].known), np.bool_)
 
 
 def choose(pooled: Pooled, active: Floats, known: Flags, prior: "Prior", rule: str) -> list[Chosen]:
@@ -54,6 +57,8 @@ def choose(pooled: Pooled, active: Floats, known: Flags, prior: "Prior", rule: s
     chosen = []
     names = rules.ORDER if rule == AUTOMATIC else (rule, *(name for name in rules.ORDER if name != rule))
     for name in names:
+        if not remaining.any():
+            break
         loaded: RuleLike = plugins.load(PACKAGE, name, "Rule")()
         evidence, usable = pooled.of(loaded.evidence)
         usable = usable & remaining

@@ -74,14 +74,32 @@ def reconcile(claims: Claims, tick_of: Ints, ticks: Ticks) -> tuple[Claims, Floa
     ``tick_of`` names the tick of every cell.
     """
     size, of = len(ticks.increments), tick_of[claims.cells]
-    counted = np.nan_to_num(ticks.increments)
     claimed = summed(of, claims.parts, size)
+    counted = _neighbourly(np.nan_to_num(ticks.increments), claimed, ticks.valid)
     factor = np.minimum(1.0, ratio(counted, claimed))
-    factor[:, STEPS] = ratio(counted[:, STEPS] * _coverage(claims, of, ticks), claimed[:, STEPS])
+    coverage = _coverage(claims, of, ticks, claimed[:, DECODE])
+    factor[:, STEPS] = ratio(np.nan_to_num(ticks.increments[:, STEPS]) * coverage, claimed[:, STEPS])
+    counted[:, STEPS] = np.nan_to_num(ticks.increments[:, STEPS])
     parts = claims.parts * factor[of]
     rest = counted - summed(of, parts, size)
     rest = np.where(rest > ROUNDING * counted, rest, 0.0)
     return Claims(claims.attempts, claims.cells, parts, claims.running_steps), rest
+
+
+def _neighbourly(counted: Floats, claimed: Floats, valid: Flags) -> Floats:
+    """Increments (ticks, columns) with what claims exceed them by taken from what neighbours have above their claims.
+
+    Totals of attempts are exact, only their times are not: a counter counts a step when it ends, which may be a tick
+    later than when the span says that it began (a 2,048-position prefill lasts 70 ms), and clocks differ.
+    """
+    moved = counted.copy()
+    both = (valid[1:] & valid[:-1])[:, None]
+    for short, spare in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+        over, under = np.maximum(claimed - moved, 0.0), np.maximum(moved - claimed, 0.0)
+        lent = np.where(both, np.minimum(over[short], under[spare]), 0.0)
+        moved[short] += lent
+        moved[spare] -= lent
+    return moved
 
 
 def busy_time(claims: Claims, work: Work, cells: Floats) -> Claims:
@@ -103,7 +121,7 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
 
 
-def _coverage(claims: Claims, of: Ints, ticks: Ticks) -> Floats:
+def _coverage(claims: Claims, of: Ints, ticks: Ticks, claimed_decode: Floats) -> Floats:
     """The claimed share of each tick's steps, by `running_steps`; by output tokens where those are all there is.
 
     Without either it is 1 where anyone ran: coverage is unknown then.
@@ -112,10 +130,10 @@ def _coverage(claims: Claims, of: Ints, ticks: Ticks) -> Floats:
     claimed = summed(of, claims.running_steps[:, None], size)[:, 0]
     counted = ticks.running_steps
     if np.isnan(counted).all() and ticks.decode_is_generated:
-        counted = ticks.increments[:, DECODE]
-        claimed = summed(of, claims.parts, size)[:, DECODE]
+        counted, claimed = ticks.increments[:, DECODE], claimed_decode
     unknown = np.isnan(counted)
-    return np.where(unknown, claimed > 0, np.minimum(1.0, ratio(claimed, np.nan_to_num(counted))))
+    held = _neighbourly(np.nan_to_num(counted)[:, None], claimed[:, None], ticks.valid)[:, 0]
+    return np.where(unknown, claimed > 0, np.minimum(1.0, ratio(claimed, held)))
 
 
 def _overlaps(work: Work, cells: Floats) -> tuple[Ints, Ints]:

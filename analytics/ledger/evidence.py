@@ -10,11 +10,14 @@ from analytics.ledger.claims import Claims, busy_time, claim, reconcile, summed
 from analytics.ledger.components import NUM_COMPONENTS
 from analytics.ledger.engines import Engine
 from analytics.ledger.inputs import Flags, Floats
+from analytics.ledger.pace import paced
 from analytics.ledger.placement import Placed, place_claims, placement, straddling
+from analytics.ledger.progress import ended
 from analytics.ledger.work import Work
 
 COUNTERS: Final = "counters"
-SPANS: Final = "spans"
+SPANS: Final = "spans"  # steps as the spans' own pace tells them
+BUSY_TIME: Final = "busy_time"  # seconds of running in place of steps, output tokens in place of decoded positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +43,38 @@ def from_counters(engine: Engine, work: Work, samples: Floats, edges: Floats) ->
     return Evidence(_work(placed, unclaimed), unclaimed, placed, rest_at.complete)
 
 
-def from_spans(work: Work, samples: Floats, edges: Floats) -> Evidence:
-    """The work of visible spans as if it were all there was; steps are replaced by seconds of running alone."""
-    nothing: Floats = np.zeros(0)
+def from_spans(work: Work, samples: Floats, edges: Floats, *, busy: bool = False) -> Evidence:
+    """The work of visible spans as if it were all there was; ``busy``: seconds of running stand for steps."""
     cells = straddling(samples, edges)
-    claims = busy_time(claim(work, cells, nothing, nothing, generated=True), work, cells)
+    if busy:
+        nothing: Floats = np.zeros(0)
+        claims = busy_time(claim(work, cells, nothing, nothing, generated=True), work, cells)
+    else:
+        claims = claim(work, cells, *paced(work), generated=False)
     placed = place_claims(claims, placement(cells, np.ones(len(cells) - 1, np.bool_), cells, edges))
     unclaimed = np.zeros((len(edges) - 1, NUM_COMPONENTS))
     return Evidence(_work(placed, unclaimed), unclaimed, placed, np.ones(len(edges) - 1, np.bool_))
 
 
-def jointly_known(evidence: Sequence[Evidence], by_spans: Sequence[Evidence]) -> Flags:
+def jointly_known(evidence: Sequence[Evidence], visible: Sequence[Flags]) -> Flags:
     """Intervals in which every engine is known or has no visible work either (not started yet, or gone)."""
     size = len(evidence[0].known)
     every, some = np.ones(size, np.bool_), np.zeros(size, np.bool_)
-    for one, visible in zip(evidence, by_spans, strict=True):
-        every &= one.known | ~visible.work.any(axis=1)
+    for one, seen in zip(evidence, visible, strict=True):
+        every &= one.known | ~seen
         some |= one.known
     return every & some
+
+
+def visible(work: Work, edges: Floats, slack_s: float) -> Flags:
+    """Intervals in which any attempt runs, ``slack_s`` (an energy sample) more on either side."""
+    busy = np.zeros(len(edges))
+    first = np.searchsorted(edges, work.prefill_from - slack_s, "right") - 1
+    last = np.searchsorted(edges, ended(work) + slack_s, "left")
+    size = len(edges) - 1
+    np.add.at(busy, np.clip(first, 0, size), 1.0)
+    np.add.at(busy, np.clip(last, 0, size), -1.0)
+    return np.asarray(np.cumsum(busy)[:-1] > 0)
 
 
 def silenced(evidence: Evidence, intervals: Flags) -> Evidence:

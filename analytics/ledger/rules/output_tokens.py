@@ -15,7 +15,7 @@ from analytics.ledger.inputs import Flags, Floats
 class Rule:
     """Decoded positions are all that counts."""
 
-    evidence: Final = "spans"
+    evidence: Final = "busy_time"
     joules: Final = False
 
     def fit(self, work: Floats, active: Floats, usable: Flags, prior: Fit | None) -> Fit | None:  # noqa: ARG002
