@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 MAX_COUNT = 1_000_000_000  # tokens of one call; no context is near it
+MAX_NAME = 1_024  # characters; nothing that names a thing is longer
 MAX_SECONDS = 7 * 86_400.0
 MAX_ATTEMPT = 1_000_000
 TRUE_WORDS = frozenset({"true", "1", "yes"})
@@ -27,15 +28,15 @@ REASONS = {
 
 
 def name(value: Any) -> str | None:
-    """Non-empty text."""
+    """Non-empty text of at most ``MAX_NAME`` characters."""
     if isinstance(value, str):
-        return value or None
+        return value if 0 < len(value) <= MAX_NAME else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def folded(value: Any) -> str | None:
     """Non-empty text in lower case (providers arrive as ``vLLM``, ``OpenAI``)."""
-    return value.lower() if isinstance(value, str) and value else None
+    return value.lower() if isinstance(value, str) and 0 < len(value) <= MAX_NAME else None
 
 
 def flag(value: Any) -> bool | None:
@@ -86,7 +87,7 @@ def reason(value: Any) -> str | None:
     """The first finish reason of an array, of its JSON text, or of plain text, in OpenAI's words."""
     items = _array(value) or [value]
     first = items[0]
-    if not isinstance(first, str) or not first:
+    if not isinstance(first, str) or not 0 < len(first) <= MAX_NAME:
         return None
     word = first.lower()
     return REASONS.get(word, word)

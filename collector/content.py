@@ -28,14 +28,21 @@ RAW_FIELDS = (
 HARMLESS = (".role", ".finish_reason", "gen_ai.prompt.name", "gen_ai.prompt.version")
 
 
+KNOWN_LENGTH = 256  # longer names are rare, and remembering them would fill memory
+
+
 def without(attributes: Attributes) -> Attributes:
     """``attributes`` without those that hold what users and models said."""
-    return {key: item for key, item in attributes.items() if not is_content(key)}
+    return {
+        key: item for key, item in attributes.items() if not (_known if len(key) <= KNOWN_LENGTH else is_content)(key)
+    }
 
 
-@lru_cache(maxsize=4_096)
 def is_content(key: str) -> bool:
     """Whether the attribute ``key`` holds text of a prompt or a completion."""
     if key.startswith("llm.") and key.endswith(RAW_FIELDS):
         return True
     return key in NAMES or (key.startswith(PREFIXES) and not key.endswith(HARMLESS))
+
+
+_known = lru_cache(maxsize=4_096)(is_content)

@@ -21,8 +21,9 @@ from google.rpc.status_pb2 import Status
 from collector import compression, encoding
 from collector.access import carries
 from collector.batch import Batch
+from collector.decoding import decoded
 from collector.encoding import Encoding
-from collector.receive import STORE_RETRY_AFTER_S, Intake, decoded
+from collector.receive import STORE_RETRY_AFTER_S, Intake
 from collector.settings import GrpcSettings
 from collector.signals import Signal
 from conventions.errors import IngestError, Overloaded, SettingsError, StoreError

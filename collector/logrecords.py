@@ -20,6 +20,7 @@ class _Source:
 
     shared: columns.Row
     scope: str
+    repeated: int  # characters that each of its rows repeats
 
 
 class LogDecoder:
@@ -28,13 +29,13 @@ class LogDecoder:
     def __init__(self, *, capture_content: bool = False) -> None:
         self._capture_content = capture_content
 
-    def decode(self, request: Any, received_ns: int) -> Batch:
+    def decode(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
         """What the request says about calls as one table, received at ``received_ns`` (UTC)."""
-        refusals, renderer = Refusals(), Renderer()
+        refusals, renderer = Refusals(), renderer or Renderer()
         rows, passed_over = columns.Builder("call_events"), 0
         for record, source in _records(request, renderer, received_ns):
             row = self._row(record, source, renderer) if record.trace_id and record.span_id else None
-            reason = row and _refusal(record, row, received_ns)
+            reason = row and (_refusal(record, row, received_ns) or renderer.refusal(source.repeated))
             if row is None:
                 passed_over += 1
             elif reason:
@@ -66,7 +67,8 @@ def _records(request: Any, renderer: Renderer, received_ns: int) -> Iterator[tup
     for resource_logs in request.resource_logs:
         shared = shared_columns(values.attributes(resource_logs.resource.attributes), renderer, received_ns)
         for scope_logs in resource_logs.scope_logs:
-            source = _Source(shared, scope_logs.scope.name)
+            scope = renderer.bounded(scope_logs.scope.name)
+            source = _Source(shared, scope, values.size(shared) + len(scope))
             for record in scope_logs.log_records:
                 yield record, source
 

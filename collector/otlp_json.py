@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from conventions.errors import MalformedPayload
+from conventions.errors import MalformedPayload, PayloadTooLarge
 
 HEX_IDS = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
 # where ids can stand; attribute values are not walked, they may hold keys of any name
@@ -27,11 +27,21 @@ BRANCHES = frozenset(
 )
 
 
+MAX_BYTES = 16_000_000
+"""Python's objects take up to 45 bytes for one byte of JSON (measured), ten as a rule."""
+MAX_CONTAINERS = 500_000
+
+
 def parse(body: bytes, message: Message) -> None:
     """Fill ``message`` from an OTLP/JSON body; unknown fields are ignored, as the specification asks.
 
-    Raises ``MalformedPayload``.
+    Raises ``MalformedPayload`` or ``PayloadTooLarge``.
     """
+    if len(body) > MAX_BYTES or body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
+        raise PayloadTooLarge(
+            f"a JSON body may have {MAX_BYTES} bytes and {MAX_CONTAINERS} objects and arrays: send smaller batches, "
+            "or protobuf, which may be larger"
+        )
     try:
         document = json.loads(body)
         if not isinstance(document, dict):

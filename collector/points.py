@@ -11,11 +11,13 @@ from typing import Any
 
 from collector import coercion, columns, times, values
 from collector.batch import Batch, Refusals
+from collector.spans import shared_columns
 from collector.values import Attributes, Renderer
 from conventions import attributes as names
 from conventions.instruments import HW_ENERGY, HW_POWER
 
 TEMPORALITIES = {1: "delta", 2: "cumulative"}
+MAX_UNIT = 255
 NO_RECORDED_VALUE = 1  # DataPointFlags
 SCOPE_OF_DEVICE = {"gpu": "gpu", "cpu": "cpu_package", "memory": "dram", "host": "host"}
 # unit as sent → unit as stored and its factor
@@ -40,21 +42,22 @@ class _Series:
     factor: float
     resource: Attributes
     shared: columns.Row
+    repeated: int  # characters that each of its rows repeats
 
 
 class PointDecoder:
     """Decodes ``ExportMetricsServiceRequest`` messages. Keeps no state."""
 
-    def decode(self, request: Any, received_ns: int) -> Batch:
+    def decode(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
         """The request's data points as one table, received at ``received_ns`` (UTC)."""
-        refusals, renderer = Refusals(), Renderer()
+        refusals, renderer = Refusals(), renderer or Renderer()
         rows = columns.Builder("metric_points")
         for series, kind, points in _all_series(request, renderer, received_ns):
             for point in points:
                 if point.flags & NO_RECORDED_VALUE:
                     continue
                 row = READERS[kind](point, series.factor)
-                reason = _refusal(point, row, series, received_ns)
+                reason = _refusal(point, row, series, received_ns) or renderer.refusal(series.repeated)
                 if reason:
                     refusals.add(reason)
                 else:
@@ -65,35 +68,32 @@ class PointDecoder:
 def _all_series(request: Any, renderer: Renderer, received_ns: int) -> Iterator[tuple[_Series, str, Any]]:
     for resource_metrics in request.resource_metrics:
         resource = values.attributes(resource_metrics.resource.attributes)
-        shared = {
-            "received_ns": received_ns,
-            "service": values.text(resource.get(names.SERVICE_NAME)) or None,
-            "instance": values.text(resource.get(names.SERVICE_INSTANCE)) or None,
-            "resource": renderer.texts(resource),
-        }
+        shared = shared_columns(resource, renderer, received_ns)
         for scope_metrics in resource_metrics.scope_metrics:
             for metric in scope_metrics.metrics:
                 kind = metric.WhichOneof("data")
                 if kind in READERS:
-                    yield _series(metric, kind, resource, shared), kind, getattr(metric, kind).data_points
+                    yield _series(metric, kind, resource, shared, renderer), kind, getattr(metric, kind).data_points
 
 
-def _series(metric: Any, kind: str, resource: Attributes, shared: columns.Row) -> _Series:
+def _series(metric: Any, kind: str, resource: Attributes, shared: columns.Row, renderer: Renderer) -> _Series:
     data = getattr(metric, kind)
     unit, factor = _unit(metric)
-    own: columns.Row = {"metric": metric.name, "unit": unit, "kind": kind if kind in ("sum", "gauge") else "histogram"}
+    name = renderer.bounded(metric.name)
+    own: columns.Row = {"metric": name, "unit": unit, "kind": kind if kind in ("sum", "gauge") else "histogram"}
     if kind == "sum":
         own["monotonic"] = data.is_monotonic
     if kind not in ("gauge", "summary"):
         own["temporality"] = TEMPORALITIES.get(data.aggregation_temporality)
-    return _Series(metric.name, unit, factor, resource, {**shared, **own})
+    shared = {**shared, **own}
+    return _Series(name, unit, factor, resource, shared, values.size(shared))
 
 
 def _unit(metric: Any) -> tuple[str | None, float]:
     """The unit as stored and the factor to it; only energy and power of devices are converted."""
     if metric.name in (HW_ENERGY.name, HW_POWER.name) and metric.unit in CONVERSIONS:
         return CONVERSIONS[metric.unit]
-    return metric.unit or None, 1.0
+    return metric.unit[:MAX_UNIT] or None, 1.0
 
 
 def _row(point: Any, read: columns.Row, series: _Series, renderer: Renderer) -> columns.Row:

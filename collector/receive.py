@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from collector.access import allowed
 from collector.admission import Admission, Ticket
 from collector.batch import Batch
 from collector.counters import Counters
+from collector.decoding import decoded
 from collector.encoding import Encoding
 from collector.pipeline import Pipeline
 from collector.signals import Signal
@@ -114,15 +114,6 @@ async def _read(request: Request, limit: int, ticket: Ticket) -> bytes:
 
 def _decode(signal: Signal, spoken: Encoding, body: bytes, compressed_as: str, limit: int, received_ns: int) -> Batch:
     return decoded(signal, spoken, compression.decompress(body, compressed_as, limit), received_ns)
-
-
-def decoded(signal: Signal, spoken: Encoding, body: bytes, received_ns: int) -> Batch:
-    """The rows of ``body`` and everything in it that had to be refused. Raises ``MalformedPayload``."""
-    message: Any = signal.request()
-    refusals = spoken.parse(body, message)
-    batch = signal.decode(message, received_ns)
-    batch.refusals.include(refusals)
-    return batch
 
 
 def _refuse_error(intake: Intake, answer_in: Encoding, error: IngestError | StoreError) -> Response:

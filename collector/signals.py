@@ -13,6 +13,7 @@ from collector.batch import Batch
 from collector.logrecords import LogDecoder
 from collector.points import PointDecoder
 from collector.spans import SpanDecoder
+from collector.values import Renderer
 
 PASSED_OVER: Final = (
     "{} log records counted, not stored: only those with a trace and a span id that give an error.type or "
@@ -29,7 +30,7 @@ class Signal:
     response: Callable[[], Any]
     rejected: str  # the field of partial success that counts refused items
     noun: str
-    decode: Callable[[Any, int], Batch]
+    decode: Callable[[Any, int, Renderer], Batch]
 
     def answer(self, batch: Batch) -> Message:
         """Empty if all is stored; else how many items were refused and why, and a warning if some are passed over."""

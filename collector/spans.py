@@ -35,17 +35,18 @@ class SpanDecoder:
         self._recogniser = recogniser
         self._capture_content = capture_content
 
-    def decode(self, request: Any, received_ns: int) -> Batch:
+    def decode(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
         """The request's spans as one table, received at ``received_ns`` (UTC)."""
-        refusals, renderer = Refusals(), Renderer()
+        refusals, renderer = Refusals(), renderer or Renderer()
         rows = columns.Builder("spans")
         for resource_spans in request.resource_spans:
             resource = values.attributes(resource_spans.resource.attributes)
             shared = shared_columns(resource, renderer, received_ns)
             for scope_spans in resource_spans.scope_spans:
-                source = _Source(resource, shared, scope_spans.scope.name)
+                source = _Source(resource, shared, renderer.bounded(scope_spans.scope.name))
+                repeated = values.size(shared) + len(source.scope)
                 for span in scope_spans.spans:
-                    reason = _refusal(span, received_ns)
+                    reason = _refusal(span, received_ns) or renderer.refusal(repeated)
                     if reason:
                         refusals.add(reason)
                     else:
@@ -86,14 +87,10 @@ def shared_columns(resource: Attributes, renderer: Renderer, received_ns: int) -
     """The columns that all rows of one resource share."""
     return {
         "received_ns": received_ns,
-        "service": _text_or_none(resource.get(names.SERVICE_NAME)),
-        "instance": _text_or_none(resource.get(names.SERVICE_INSTANCE)),
+        "service": renderer.bounded(values.text(resource.get(names.SERVICE_NAME))) or None,
+        "instance": renderer.bounded(values.text(resource.get(names.SERVICE_INSTANCE))) or None,
         "resource": renderer.texts(resource),
     }
-
-
-def _text_or_none(item: values.Value) -> str | None:
-    return values.text(item) or None
 
 
 def _seen(span: Any, source: _Source) -> SeenSpan:

@@ -10,6 +10,12 @@ Attributes = dict[str, Value]
 
 MAX_TEXT = 8_192  # characters of one attribute value
 MAX_ATTRIBUTES = 1_024  # per span, data point or resource
+MAX_REPEATED = 256_000_000
+"""Characters of resources and scopes that the rows of one request may repeat: every row has those of its own."""
+TOO_MUCH_REPEATED = (
+    f"its resource and scope, stored with every row, come to over {MAX_REPEATED} characters in this request: "
+    "send smaller batches, or less in the resource"
+)
 SCALARS = frozenset({"string_value", "bool_value", "int_value", "double_value", "bytes_value"})
 
 
@@ -58,11 +64,24 @@ TEXTS: dict[type, Callable[[Any], str]] = {
 }
 
 
+def size(row: dict[str, Any]) -> int:
+    """Characters of the texts and maps of texts in ``row``."""
+    texts = sum(len(item) for item in row.values() if isinstance(item, str))
+    maps = (item for item in row.values() if isinstance(item, dict))
+    return texts + sum(len(key) + len(item) for one in maps for key, item in one.items())
+
+
 class Renderer:
-    """Renders attribute maps within bounds and counts what it cut."""
+    """Renders the attribute maps of one request within bounds and counts what it cut."""
 
     def __init__(self) -> None:
         self.cut = 0
+        self._repeated = 0
+
+    def refusal(self, repeated: int) -> str | None:
+        """Why no further row may repeat so many characters, or ``None``: they are then counted."""
+        self._repeated += repeated
+        return TOO_MUCH_REPEATED if self._repeated > MAX_REPEATED else None
 
     def texts(self, items: Attributes) -> dict[str, str]:
         """Every value as bounded text; attributes over the number kept are left out and counted."""

@@ -16,7 +16,8 @@ from collector.values import Attributes
 from conventions import attributes as names
 
 Plan = tuple[tuple[str, Callable[[Any], Any], tuple[str, ...]], ...]  # column, how to read it, its names, best first
-PLANNED_NAMES = 64  # spans of more attributes are rare, and their plans would fill memory
+PLANNED_NAMES = 64  # spans of more or longer names are rare, and their plans would fill memory
+PLANNED_CHARACTERS = 4_096
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # told apart by identity: tuples of them are keys of a cache
@@ -32,7 +33,8 @@ def read(attributes: Attributes, fields: tuple[Field, ...]) -> Fields:
     """What ``attributes`` say about ``fields``; what was read is taken out of ``attributes``."""
     found: Fields = {}
     sent = tuple(attributes)
-    plan = _plan if len(sent) <= PLANNED_NAMES else _planned
+    is_short = len(sent) <= PLANNED_NAMES and sum(map(len, sent)) <= PLANNED_CHARACTERS
+    plan = _plan if is_short else _planned
     for column, convert, keys in plan(fields, sent):
         for key in keys:
             if key in attributes:  # an earlier field may have taken it

@@ -14,12 +14,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from collector import compression, encoding, signals
+from collector.decoding import decoded
 from collector.encoding import Encoding
 from collector.logrecords import LogDecoder
 from collector.points import PointDecoder
-from collector.receive import decoded
 from collector.recognition import every_dialect
 from collector.spans import SpanDecoder
+from collector.values import Renderer
 from conventions import attributes as names
 from conventions.errors import IngestError, MalformedPayload
 from tests.collector.payloads import span, traces
@@ -67,7 +68,7 @@ def taken_in(signal: signals.Signal, spoken: Encoding, body: bytes) -> int:
         spoken.parse(body, message)
     except IngestError:
         return 1
-    batch = signal.decode(message, time.time_ns())
+    batch = signal.decode(message, time.time_ns(), Renderer())
     assert signal.answer(batch).ByteSize() >= 0
     stored = sum(table.num_rows for table in batch.tables.values())
     assert stored == batch.accepted or not batch.tables
