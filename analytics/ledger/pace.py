@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from analytics.ledger.inputs import Floats
+from analytics.ledger.inputs import Floats, Ints
 from analytics.ledger.progress import ended
 from analytics.ledger.work import Work
 
@@ -27,7 +27,7 @@ def paced(work: Work) -> tuple[Floats, Floats]:
     lengths = np.diff(times)
     rate = _own_rates(work, times)
     decoding = work.decode_steps > 0
-    first, last = (np.searchsorted(times, moments[decoding]) for moments in (work.decode_from, ended(work)))
+    first, last = (_places(times, moments[decoding]) for moments in (work.decode_from, ended(work)))
     count = _spread(first, last, np.ones(len(first)), len(lengths))
     for _ in range(ITERATIONS):
         steps = np.concatenate([[0.0], np.cumsum(rate * lengths)])
@@ -46,7 +46,7 @@ def _own_rates(work: Work, times: Floats) -> Floats:
         (work.prefill_from, work.prefill_until, np.ones(len(work))),
     ):
         some = steps > 0
-        first, last = np.searchsorted(times, begin[some]), np.searchsorted(times, end[some])
+        first, last = _places(times, begin[some]), _places(times, end[some])
         own = steps[some] / (end[some] - begin[some])
         size = len(times) - 1
         count = _spread(first, last, np.ones(len(own)), size)
@@ -54,7 +54,11 @@ def _own_rates(work: Work, times: Floats) -> Floats:
     return np.where(rates[0] > 0, rates[0], rates[1])
 
 
-def _spread(first: Floats, last: Floats, values: Floats, size: int) -> Floats:
+def _places(times: Floats, moments: Floats) -> Ints:
+    return np.searchsorted(times, moments).astype(np.int64)
+
+
+def _spread(first: Ints, last: Ints, values: Floats, size: int) -> Floats:
     """Sum, in each piece of time, of the values that span it from piece ``first`` to before ``last``."""
     change = np.bincount(first, values, size + 1) - np.bincount(last, values, size + 1)
     return np.asarray(np.maximum(np.cumsum(change)[:-1], 0.0))

@@ -1,4 +1,4 @@
-"""Loads for a wanted mean batch: lengths of a chat (lognormal) or of a recorded trace, Poisson or the trace's own times."""
+"""Loads for a wanted mean batch: a chat's lengths and Poisson arrivals, or lengths and bursts of a recorded trace."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,7 @@
 """How active energy is split over work: one module per rule, its file name is the method that rows carry.
 
-Each module has a class ``Rule``: ``evidence`` (``counters``, ``spans`` or ``busy_time``: what the work is read from), ``joules``
-(whether its constants are joules, so that prediction and residual mean something) and
+Each module has a class ``Rule``: ``evidence`` (``counters``, ``spans`` or ``busy_time``: what work is read from),
+``joules`` (whether its constants are joules, so that prediction and residual mean something) and
 ``fit(work, active, usable, prior) -> Fit | None``; None: not identified, ask the next rule.
 """
 

@@ -1,9 +1,10 @@
 """What an engine step costs, and whose it is: the affine form, and truths that are not affine.
 
 An attempt's true energy is its Shapley value in each step (energy.md §3.4): b/n plus its own marginals. Experts that
-wake (mixture of experts) are a saturating game: each of ``experts`` loads costs ``expert_j`` once if any position in the
-step is routed to it, with probability ``routed`` per position; its Shapley value is the integral of the multilinear
-extension (Owen 1972), taken by Gauss–Legendre quadrature. A power cap and drift scale a whole step, and everyone in it.
+wake (mixture of experts) are a saturating game: loading all costs ``expert_j``, and each is loaded once if any position
+in the step is routed to it, with probability ``routed`` per position. The Shapley value of that is the integral of the
+multilinear extension (Owen 1972), taken by Gauss–Legendre quadrature. A power cap and drift scale a whole step, and
+everyone in it.
 """
 
 from dataclasses import dataclass
