@@ -102,6 +102,7 @@ def _row(point: Any, read: columns.Row, series: _Series, renderer: Renderer) -> 
     if 0 < point.start_time_unix_nano <= point.time_unix_nano:
         row["start_ns"] = point.start_time_unix_nano
     row["engine"] = coercion.name(attributes.pop(names.ENGINE, None) or series.resource.get(names.ENGINE))
+    row["job"] = coercion.name(series.resource.get(names.JOB_ID))
     row.update(_device(attributes, is_energy=series.metric in (HW_ENERGY.name, HW_POWER.name)))
     row["attributes"] = renderer.texts(attributes)
     return row

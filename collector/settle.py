@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from analytics.relations.events import EVENT_COLUMNS, completed
 from analytics.relations.settlement import MINUTE_NS, SPAN_COLUMNS
+from collector import jobs
 from collector.settings import SettleSettings
 from collector.touched import MARGIN_NS, METRICS, SECOND_NS, Minutes, Touched, minutes_of, runs_of, start_minutes
 from conventions import instruments
@@ -137,6 +138,7 @@ class Settler:
             rows.write()
             self._keep_models(rows.models(), energy_end)
             self._passes += 1
+        jobs.settle_progress(self._store, points.since_ns)
         if self._passes and self._passes % COMPACT_PASSES == 0:
             self._store.compact()
         self._seen = {"spans": spans, "metric_points": points, "call_events": events}

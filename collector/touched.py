@@ -15,6 +15,7 @@ from analytics.ledger.requests import with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
 from analytics.ledger.spending import spent
 from analytics.relations.settlement import MINUTE_NS, Settlement, settle
+from collector import jobs
 from conventions import instruments
 from store.writing import Store
 
@@ -102,7 +103,8 @@ class Touched:
         high = min(high, self._energy_end)
         points = self._store.query(POINTS, {"metrics": METRICS, "low": low - HISTORY_NS, "high": high + MARGIN_NS})
         near = _overlapping(self._attempts, low - MARGIN_NS, high + MARGIN_NS)
-        return attribute(LedgerInputs(points, near, (low, high), self._models_before()))
+        used = jobs.cpu_seconds(self._store, low - HISTORY_NS, high + MARGIN_NS)
+        return attribute(LedgerInputs(points, near, (low, high), self._models_before(), jobs=used))
 
     def _models_before(self) -> pa.Table:
         return self._store.query(

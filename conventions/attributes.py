@@ -52,6 +52,7 @@ SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 HTTP_STATUS: Final = "http.response.status_code"
 PROCESS_PID: Final = "process.pid"
+HOST_NAME: Final = "host.name"
 
 # --- devices --------------------------------------------------------------------------------------------------
 HW_ID: Final = "hw.id"
@@ -87,6 +88,19 @@ OUTCOME: Final = "tokenjoule.outcome"  # answered | refused | failed | cancelled
 ITL_S: Final = "tokenjoule.itl_s"  # double[]: gaps between token arrivals
 SCHEDULED_LAG_S: Final = "tokenjoule.load.lag_s"  # sent − scheduled, by the load client's monotonic clock
 FIRST_BYTE_S: Final = "tokenjoule.load.first_byte_s"
+
+# --- training and batch jobs (resource attributes; status and error on the point that ends a job) ----------------
+JOB_ID: Final = "tokenjoule.job.id"  # the same over restarts of a resumed job; a leg is service.instance.id
+JOB_NAME: Final = "tokenjoule.job.name"
+JOB_PARENT: Final = "tokenjoule.job.parent"  # the job that this one is a part of
+JOB_WITHIN: Final = "tokenjoule.job.within"  # its leg in another process, whose CPU time contains this one's
+JOB_DEVICES: Final = "tokenjoule.job.devices"  # string[]: hw.id of the GPUs it runs on; none: the CPU of host.name
+JOB_THREADS: Final = "tokenjoule.job.cpu_threads"  # hardware threads that it may use
+JOB_PRECISION: Final = "tokenjoule.job.precision"
+JOB_CHECKPOINTING: Final = "tokenjoule.job.gradient_checkpointing"
+JOB_FLOPS_METHOD: Final = "tokenjoule.job.flops.method"  # counted | stated
+JOB_FLOPS_COST_S: Final = "tokenjoule.job.flops.cost_s"
+JOB_STATUS: Final = "tokenjoule.job.status"  # ok | failed | interrupted
 
 # --- provenance of every joule, gram and dollar (DESIGN §4) ----------------------------------------------------
 ENERGY_SOURCE: Final = "tokenjoule.energy.source"  # nvml.counter | nvml.power | rapl | amdsmi | otlp | model | replay

@@ -29,7 +29,7 @@ HW_IDLE_POWER = Instrument(
 GPU_UTILIZATION = Instrument("hw.gpu.utilization", "1", "gauge", "share of time a GPU ran a kernel")
 GPU_MEMORY_USAGE = Instrument("hw.gpu.memory.usage", "By", "gauge", "GPU memory in use")
 HOST_CPU_TIME = Instrument("system.cpu.time", "s", "counter", "CPU seconds of the host that were not idle")
-PROCESS_CPU_TIME = Instrument("process.cpu.time", "s", "counter", "CPU seconds of one engine's process tree")
+PROCESS_CPU_TIME = Instrument("process.cpu.time", "s", "counter", "CPU seconds of one engine's or job's processes")
 
 # --- engine interval counters (cumulative) ----------------------------------------------------------------------
 ENGINE_STEPS = Instrument("tokenjoule.engine.steps", "{step}", "counter", "model forward passes with work")
@@ -84,6 +84,17 @@ ENGINE_COUNTERS: Final = (
 ENGINE_SAVINGS: Final = (ENGINE_PREFIX_QUERIES, ENGINE_PREFIX_HITS)
 """What reuse spared. The ledger does not read them: work that was not done is in no counter of work."""
 ENGINE_GAUGES: Final = (ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_USAGE)
+
+# --- training and batch jobs (cumulative over one leg: from one start of the process to its end) -------------------
+JOB_STEPS = Instrument("tokenjoule.job.steps", "{step}", "counter", "steps that a job finished")
+JOB_SAMPLES = Instrument("tokenjoule.job.samples", "{sample}", "counter", "samples that a job worked through")
+JOB_TOKENS = Instrument("tokenjoule.job.tokens", "{token}", "counter", "tokens that a job worked through")
+JOB_FLOPS = Instrument("tokenjoule.job.flops", "{operation}", "counter", "floating-point operations that a job did")
+JOB_DURATION = Instrument("tokenjoule.job.duration", "s", "counter", "seconds since the leg began, by a steady clock")
+JOB_LOSS = Instrument("tokenjoule.job.loss", "1", "gauge", "loss of the newest step that was looked at")
+JOB_ENDED = Instrument("tokenjoule.job.ended", "1", "gauge", "1 once the leg is over; says how by its attributes")
+
+JOB_COUNTERS: Final = (JOB_STEPS, JOB_SAMPLES, JOB_TOKENS, JOB_FLOPS, JOB_DURATION)
 
 # --- server latency histograms (GenAI conventions) ---------------------------------------------------------------
 SERVER_DURATION = Instrument("gen_ai.server.request.duration", "s", "histogram", "request duration")

@@ -13,6 +13,7 @@ Chart = Any  # altair's classes differ by how a chart was composed
 PART_COLOURS: Final = {
     "successful": "#009E73",
     "failed": "#D55E00",
+    "job": "#E69F00",
     "idle": "#56B4E9",
     "overhead": "#999999",
     "unattributed": "#CC79A7",

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 RAW: Final = ("spans", "metric_points", "call_events")
-SETTLED: Final = ("requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent")
+SETTLED: Final = ("requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent", "job_progress")
 RECORDS: Final = ("runs", "events", "alerts", "grid_intensity", "step_models")
 RELATIONS: Final = (*RAW, *SETTLED, *RECORDS)
+DERIVED: Final = ("jobs",)
+"""Views over the relations, one file of ``store/derived`` each."""
 BOOKKEEPING: Final = ("bucket_ns", "generation")
 """Columns of settled rows that the public views leave out."""
 
@@ -33,6 +35,11 @@ def settled_view(relation: str, archived: str | None = None) -> str:
     if archived is None:
         return _read("views/settled.sql").replace("{name}", relation)
     return _read("views/settled_archived.sql").replace("{name}", relation).replace("{archived}", archived)
+
+
+def derived_view(relation: str) -> str:
+    """The CREATE VIEW statement of a view over other relations."""
+    return _read(f"derived/{relation}.sql").replace("{name}", relation)
 
 
 def macros() -> dict[str, str]:

@@ -16,6 +16,8 @@ def create_all(cursor: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """(Re-)create every view."""
     for relation in (*definitions.RAW, *definitions.SETTLED):
         create(cursor, relation, folder)
+    for relation in definitions.DERIVED:
+        cursor.execute(definitions.derived_view(relation))
 
 
 def statement(cursor: duckdb.DuckDBPyConnection, relation: str, folder: Path) -> str:
@@ -31,4 +33,7 @@ def moved(cursor: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
     """Temporary views for a reader of a folder that was moved since its owner last opened it; none if it was not."""
     views = cursor.execute("SELECT view_name, sql FROM duckdb_views() WHERE contains(sql, 'read_parquet')").fetchall()
     elsewhere = [name for name, sql in views if f"{folder}/" not in sql]
-    return [statement(cursor, name, folder).replace("REPLACE VIEW", "REPLACE TEMP VIEW", 1) for name in elsewhere]
+    replaced = [statement(cursor, name, folder) for name in elsewhere]
+    if replaced:
+        replaced += [definitions.derived_view(name) for name in definitions.DERIVED]
+    return [view.replace("REPLACE VIEW", "REPLACE TEMP VIEW", 1) for view in replaced]

@@ -25,8 +25,10 @@ FORBIDDEN_FUNCTIONS: Final = frozenset(
 QUERY_NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 SHOWN: Final = frozenset({"", "tables", "__show_tables_expanded"})
 
+PUBLIC: Final = (*definitions.RELATIONS, *definitions.DERIVED)
+
 _RELATION = re.compile(
-    rf"(?:manifest|{'|'.join(definitions.RELATIONS)}|(?:{'|'.join(definitions.SETTLED)})_rows|"
+    rf"(?:manifest|{'|'.join(PUBLIC)}|(?:{'|'.join(definitions.SETTLED)})_rows|"
     rf"(?:{'|'.join(definitions.RAW)})_\d{{8}})"
 )
 _CTE = re.compile(r"(?!duckdb_|pg_|sqlite_|pragma_)[A-Za-z_]\w*", re.IGNORECASE | re.ASCII)
@@ -84,7 +86,7 @@ def _check_table(node: _Node, ctes: frozenset[str]) -> None:
     known = name.lower() in ctes or _RELATION.fullmatch(name.lower())
     if catalog or schema not in ("", "main") or not known:
         shown = ".".join(part for part in (catalog, schema, name) if part)
-        raise QueryRefused(f"no relation {shown!r}: choose from {', '.join(definitions.RELATIONS)}")
+        raise QueryRefused(f"no relation {shown!r}: choose from {', '.join(PUBLIC)}")
 
 
 def _check_table_function(function: _Node) -> None:

@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 
 from analytics.ledger import evidence
 from analytics.ledger.choice import Chosen, Pooled, Prior, choose
-from analytics.ledger.devices import Device, Pool, balance, pools, read_devices
+from analytics.ledger.devices import Claimants, Device, Pool, balance, pools, read_devices
 from analytics.ledger.engines import Engine, read_engine
 from analytics.ledger.evidence import COUNTERS, Evidence
 from analytics.ledger.inputs import HISTORY_LIMIT_NS, Flags, Floats, Ints, LedgerInputs, LedgerResult
+from analytics.ledger.jobs import Leg, on_device, presence, read_legs
 from analytics.ledger.rows import Rows
 from analytics.ledger.series import edges_ns
 from analytics.ledger.split import split
@@ -36,6 +37,7 @@ class _Site:
     engines: dict[str, Engine]
     work: dict[str, Work]
     hosts: dict[str, str | None]
+    legs: list[Leg]
 
     @property
     def origin_ns(self) -> int:
@@ -60,7 +62,8 @@ def _site(inputs: LedgerInputs) -> _Site:
     origin = int(edges[0])
     read = {name: read_engine(inputs.points, name, origin) for name in engines}
     work = {name: work_of(inputs.attempts, name, origin) for name in engines}
-    return _Site(inputs, edges, (edges - origin) / 1e9, read, work, _hosts(inputs.points))
+    legs = read_legs(inputs.jobs, origin)
+    return _Site(inputs, edges, (edges - origin) / 1e9, read, work, _hosts(inputs.points), legs)
 
 
 def _hosts(points: pa.Table) -> dict[str, str | None]:
@@ -88,11 +91,18 @@ def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
     read = _reader(site, device)
     slack = float(np.median(np.diff(device.energy.times)))
     visible = {name: evidence.visible(site.work[name], site.edges, slack) for name in engines}
-    working = _working([read(COUNTERS, name) for name in engines], list(visible.values()), len(site.edges) - 1)
+    at_work = _at_work([read(COUNTERS, name) for name in engines], list(visible.values()), len(site.edges) - 1)
     prior = Prior(site.inputs.models, device.name)
+    legs = on_device(site.legs, device.kind, device.name, device.host)
+    working = (at_work > 0) | presence(legs, site.edges).any(axis=0)
     whole = balance(device, site.edges, working, prior.idle_w)
     overhead = whole.active.copy()
-    for pool in pools(device, site.inputs.points, engines, whole.active, site.edges):
+    claimants = Claimants(engines, at_work, legs)
+    shared, jobs = pools(device, site.inputs.points, claimants, whole.active, site.edges)
+    for job in jobs:
+        overhead -= job.joules
+        rows.add_job(device, job, whole.known)
+    for pool in shared:
         pooled = Pooled(pool.engines, read, visible)
         chosen = choose(pooled, pool.active, whole.known, prior, site.inputs.settings.rule)
         overhead -= pool.active
@@ -126,12 +136,11 @@ def _add_pool(site: _Site, device: Device, pool: Pool, chosen: list[Chosen], row
     return unexplained
 
 
-def _working(counters: list[Evidence], visible: list[Flags], intervals: int) -> Flags:
-    working: Flags = np.zeros(intervals, np.bool_)
-    for one in counters:
-        working |= one.work.any(axis=1)
-    for seen in visible:
-        working |= seen
+def _at_work(counters: list[Evidence], visible: list[Flags], intervals: int) -> Floats:
+    """How many engines have work in each interval."""
+    working: Floats = np.zeros(intervals)
+    for one, seen in zip(counters, visible, strict=True):
+        working += one.work.any(axis=1) | seen
     return working
 
 

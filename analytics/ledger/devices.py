@@ -1,10 +1,12 @@
 """Metered devices: joules per interval, the part that is idle, and the part that each pool of engines used.
 
-On a CPU the active energy is split over processes by their CPU time first, so that each engine is a pool of its own
-and the rest is overhead (gateway, collector, load client). On a GPU, and where CPU times are not sent, the engines
-that share the device are one pool and the work they did splits it.
+On a CPU the active energy is split over processes by their CPU time first, so that each engine is a pool of its own,
+each job has its part, and the rest is overhead (gateway, collector, load client). On a GPU, and where CPU times are not
+sent, the engines that share the device are one pool and the work they did splits it; a job there pays the same share of
+the moment as each engine at work and each other job, because nothing says how much of the device was whose.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.ledger.inputs import Flags, Floats
+from analytics.ledger.jobs import CPU_TIME, EQUAL_SHARES, JobShare, Leg, by_job, own_cpu_seconds, presence
 from analytics.ledger.series import Series, series
 from conventions import instruments
 
@@ -56,6 +59,15 @@ class Pool:
     active: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Claimants:
+    """Who shares a device: engines by name with the number of them at work per interval, and legs of jobs."""
+
+    engines: tuple[str, ...]
+    at_work: Floats
+    legs: Sequence[Leg] = ()
+
+
 def read_devices(points: pa.Table, origin_ns: int) -> list[Device]:
     """Every device with an ``hw.energy`` series, by name."""
     energy = points.filter(pc.equal(points["metric"], instruments.HW_ENERGY.name))
@@ -93,30 +105,57 @@ def _idle_power(power: Floats, quiet: Floats, prior_idle_w: float | None) -> flo
     return float(found.min()) if len(found) else 0.0
 
 
-def pools(device: Device, points: pa.Table, engines: tuple[str, ...], active: Floats, edges: Floats) -> list[Pool]:
-    """``active`` split into pools of engines; what they do not sum up to is overhead."""
-    shares = None if device.kind == "gpu" else _cpu_shares(device, points, engines, edges)
+def pools(
+    device: Device, points: pa.Table, claimants: Claimants, active: Floats, edges: Floats
+) -> tuple[list[Pool], list[JobShare]]:
+    """``active`` split into pools of engines and parts of jobs; what they do not sum up to is overhead."""
+    engines, legs = claimants.engines, claimants.legs
+    shares = None if device.kind == "gpu" else _cpu_shares(device, points, claimants, edges)
     if shares is None:
-        return [Pool(engines, active)] if engines else []
-    return [Pool((engine,), active * share) for engine, share in zip(engines, shares, strict=True)]
+        parts = _equal_shares(claimants, edges)
+        rest = [Pool(engines, _left(active, parts))] if engines else []
+        return rest, by_job(legs, active * parts, EQUAL_SHARES)
+    of_engines, of_legs = shares
+    jobs = by_job(legs, active * of_legs, CPU_TIME)
+    if of_engines is None:
+        return ([Pool(engines, _left(active, of_legs))] if engines else []), jobs
+    return [Pool((engine,), active * share) for engine, share in zip(engines, of_engines, strict=True)], jobs
 
 
-def _cpu_shares(device: Device, points: pa.Table, engines: tuple[str, ...], edges: Floats) -> Floats | None:
-    """(engines, intervals): each engine's part of the host's busy CPU time; None when those times are not sent.
+def _cpu_shares(
+    device: Device, points: pa.Table, claimants: Claimants, edges: Floats
+) -> tuple[Floats | None, Floats] | None:
+    """Each engine's and each leg's part of the host's busy CPU time, (engines, intervals) and (legs, intervals).
 
-    Shares above the whole (clocks of two readings) are scaled down to it.
+    None when the host's time is not sent, or nobody's is; None for the engines alone when theirs is not. Shares above
+    the whole (clocks of two readings) are scaled down to it.
     """
     host = series(_of_host(points, instruments.HOST_CPU_TIME.name, device.host), device.origin_ns)
     every = _of_host(points, instruments.PROCESS_CPU_TIME.name, device.host)
-    mine = [series(every.filter(pc.equal(every["engine"], engine)), device.origin_ns) for engine in engines]
-    if not host.covers or not any(one.covers for one in mine):
+    mine = [series(every.filter(pc.equal(every["engine"], engine)), device.origin_ns) for engine in claimants.engines]
+    sent = any(one.covers for one in mine)
+    if not host.covers or not (sent or claimants.legs):
         return None
     busy, busy_known = host.between(edges)
-    shares = np.zeros((len(engines), len(edges) - 1))
+    spent = np.zeros((len(mine), len(edges) - 1))
     for row, one in enumerate(mine):
-        spent, known = one.between(edges)
-        shares[row] = np.divide(spent, busy, out=np.zeros_like(spent), where=known & busy_known & (busy > 0))
-    return np.asarray(shares / np.maximum(shares.sum(axis=0), 1.0))
+        used, known = one.between(edges)
+        spent[row] = np.where(known, used, 0.0)
+    spent = np.concatenate([spent, own_cpu_seconds(claimants.legs, edges)])
+    shares = np.divide(spent, busy, out=np.zeros_like(spent), where=busy_known & (busy > 0))
+    shares /= np.maximum(shares.sum(axis=0), 1.0)
+    return (shares[: len(mine)] if sent else None), shares[len(mine) :]
+
+
+def _left(active: Floats, parts: Floats) -> Floats:
+    return np.asarray(active * np.maximum(1.0 - parts.sum(axis=0), 0.0))
+
+
+def _equal_shares(claimants: Claimants, edges: Floats) -> Floats:
+    """(legs, intervals): each leg's part of the moment where it, other legs and engines at work share it equally."""
+    present = presence(claimants.legs, edges)
+    whole = present.sum(axis=0) + claimants.at_work
+    return np.asarray(np.divide(present, whole, out=np.zeros_like(present), where=whole > 0))
 
 
 def _of_host(points: pa.Table, metric: str, host: str | None) -> pa.Table:

@@ -44,6 +44,7 @@ class LedgerInputs:
     ``attempts`` has ``ATTEMPT_COLUMNS`` of ``attempts.sql``: all attempts that overlap the window or come within
     ``MARGIN_S`` of it. ``models`` has the columns of ``step_models.sql``: constants fitted before, the newest wins.
     ``shared_by`` names the engines of a device; devices that it does not name are shared by all engines of their host.
+    ``jobs`` has ``jobs.JOB_COLUMNS``: CPU seconds of training and batch jobs as received.
     """
 
     points: pa.Table
@@ -52,6 +53,7 @@ class LedgerInputs:
     models: pa.Table | None = None
     shared_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settings: LedgerSettings = field(default_factory=LedgerSettings)
+    jobs: pa.Table | None = None
 
 
 MARGIN_S: Final = 5.0

@@ -10,6 +10,7 @@ from analytics.ledger.choice import Chosen
 from analytics.ledger.components import CONSTANTS, PUBLISHED
 from analytics.ledger.devices import Balance, Device
 from analytics.ledger.inputs import Flags, Floats, Ints, LedgerInputs, LedgerResult
+from analytics.ledger.jobs import JobShare
 from analytics.ledger.split import Share
 from analytics.ledger.work import Work
 
@@ -19,7 +20,7 @@ INTERVALS: Final = pa.schema(
     + [(name, pa.float64()) for name in ("total_j", "attributed_j", "idle_j", "unattributed_j")]
     + [("unattributed_reason", pa.string())]
     + [(name, pa.float64()) for name in ("predicted_j", "scale", "residual_j")]
-    + [(name, pa.string()) for name in ("method", "source", "scope", "quality")]
+    + [(name, pa.string()) for name in ("method", "source", "scope", "quality", "job")]
 )
 ATTEMPT_ENERGY: Final = pa.schema(
     [
@@ -64,6 +65,13 @@ class Rows:
             values |= {"predicted_j": predicted, "scale": share.scale[rows], "residual_j": total[rows] - predicted}
         self._add(device, rows, values | {"total_j": total[rows]}, engine=engine, reason=reason, method=rule.method)
         self._add_attempts(device, share, work)
+
+    def add_job(self, device: Device, share: JobShare, known: Flags) -> None:
+        """What a training or batch job used: all of it is attributed, to the job."""
+        rows = np.flatnonzero(self._inside & known & (share.joules > 0))
+        joules = share.joules[rows]
+        values = {"total_j": joules, "attributed_j": joules, "job": [share.job] * len(rows)}
+        self._add(device, rows, values, reason=[None] * len(rows), method=share.method)
 
     def add_no_work(self, device: Device, engines: tuple[str, ...], joules: Floats) -> None:
         """Active energy of a pool in intervals without any work; named after its engine if it has only one."""

@@ -24,7 +24,8 @@ def spent(energy: pa.Table, requests: pa.Table, attempts: pa.Table, intervals: p
     overhead = pc.fill_null(pc.equal(intervals["unattributed_reason"], "overhead"), False)
     parts = [
         _claimed(energy, requests, attempts),
-        _nobodys(intervals, "idle_j", pa.array(["idle"] * intervals.num_rows, pa.string())),
+        _nobodys(intervals.filter(pc.is_valid(intervals["job"])), "attributed_j", "job"),
+        _nobodys(intervals, "idle_j", "idle"),
         _nobodys(intervals, "unattributed_j", pc.if_else(overhead, "overhead", "unattributed")),
     ]
     rows = pa.concat_tables([part.select([*SUMMED, "joules"]) for part in parts])
@@ -51,8 +52,10 @@ def _claimed(energy: pa.Table, requests: pa.Table, attempts: pa.Table) -> pa.Tab
     return pa.table({"started_at": found["slot"], "part": part, "wasted": wasted} | columns)
 
 
-def _nobodys(intervals: pa.Table, joules: str, part: pa.Array) -> pa.Table:
+def _nobodys(intervals: pa.Table, joules: str, part: str | pa.Array) -> pa.Table:
+    """Joules that belong to no request: of jobs, idle, or not attributed."""
     size = intervals.num_rows
+    part = pa.array([part] * size, pa.string()) if isinstance(part, str) else part
     columns = {name: pa.nulls(size, pa.string()) for name in ("tier", "tenant", "model", "run_id")}
     columns |= {"started_at": _slot(intervals["started_at"]), "quality": intervals["quality"]}
     return pa.table(

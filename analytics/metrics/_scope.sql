@@ -18,10 +18,10 @@ WITH scoped_requests AS (
            OR list_contains(CAST($models AS VARCHAR[]), coalesce(r.model_served, r.model_requested)))
       AND (len(CAST($runs AS VARCHAR[])) = 0 OR list_contains(CAST($runs AS VARCHAR[]), r.run_id))
 ),
--- Where the joules went, by the time they were spent: part is successful, failed, idle, overhead (what no engine used)
--- or unattributed, and without a filter the parts sum to total_j of energy_intervals. Joules of a request carry its
--- group; the other three belong to no group, so any filter leaves them out. wasted: the request failed, or another try
--- answered it. Read from slots of 10 s where window and buckets fit them and the minute has them; every other minute is
+-- Where the joules went, by the time they were spent: part is successful, failed, job (training and batch jobs), idle,
+-- overhead (what no engine and no job used) or unattributed, and without a filter the parts sum to total_j of
+-- energy_intervals. Joules of a request carry its group; the others belong to no group, so any filter leaves them out.
+-- wasted: the request failed, or another try answered it. Read from slots of 10 s where window and buckets fit them and the minute has them; every other minute is
 -- `lacking` and summed from the finest grain, where requests may have begun up to a day before the window and joules of
 -- an older one count as unattributed. Without a lacking minute DuckDB reads nothing of the finest grain.
 fits AS (
@@ -47,7 +47,7 @@ finest AS (
     WHERE e.started_at >= CAST($start AS TIMESTAMP) AND e.started_at < CAST($end AS TIMESTAMP)
 ),
 balances AS (
-    SELECT i.started_at, i.idle_j, i.unattributed_j, i.unattributed_reason, i.quality
+    SELECT i.started_at, i.job, i.attributed_j, i.idle_j, i.unattributed_j, i.unattributed_reason, i.quality
     FROM energy_intervals i SEMI JOIN lacking ON lacking.minute = date_trunc('minute', i.started_at)
     WHERE i.started_at >= CAST($start AS TIMESTAMP) AND i.started_at < CAST($end AS TIMESTAMP)
 ),
@@ -74,6 +74,8 @@ parts AS (
     FROM finest e
     LEFT JOIN owners o ON o.request_id = e.request_id
     LEFT JOIN tries t ON t.request_id = e.request_id AND t.attempt = e.attempt
+    UNION ALL
+    SELECT started_at, NULL, NULL, NULL, NULL, 'job', FALSE, attributed_j, quality, 1 FROM balances WHERE job IS NOT NULL
     UNION ALL
     SELECT started_at, NULL, NULL, NULL, NULL, 'idle', FALSE, idle_j, quality, 1 FROM balances
     UNION ALL

@@ -3,8 +3,8 @@
 -- better: lower
 -- grain: bucket, tier, tenant, model, part
 -- needs: requests, attempts, attempt_energy, energy_intervals, energy_spent
--- definition: All joules of the window (successful and failed requests, idle, unattributed) divided by the output
---   tokens of successful requests. Without groups: one row, part total. With groups: attributed rows per
+-- definition: All joules of the window (successful and failed requests, idle, unattributed; not those of training and
+--   batch jobs) divided by the output tokens of successful requests. Without groups: one row, part total. With groups: attributed rows per
 --   group over that group's own tokens, and idle and unattributed as rows of their own over all tokens
 --   of the bucket, so that joules sum to the total. Under a filter: part attributed, because idle and
 --   unattributed joules belong to nobody.
@@ -20,6 +20,7 @@ spent AS (
                 ELSE 'attributed' END AS part,
            sum(joules) AS joules, worst_quality(quality) AS quality
     FROM scoped_energy, fleet
+    WHERE part <> 'job'
     GROUP BY ALL
 ),
 earned AS (

@@ -24,7 +24,7 @@ ARMS = """
     ),
     with_energy AS (
         SELECT r.*, (SELECT sum(e.total_j) FROM energy_intervals e
-                     WHERE e.started_at >= r.first_at AND e.ended_at <= r.last_at) AS total_j
+                     WHERE e.job IS NULL AND e.started_at >= r.first_at AND e.ended_at <= r.last_at) AS total_j
         FROM runs_of r
     )
     SELECT run_arm AS arm, count(*) AS runs, sum(requests)::BIGINT AS requests, sum(ok)::BIGINT AS ok,

@@ -15,7 +15,7 @@ from analytics.metric import Queries, Window
 from analytics.reports import headline
 from analytics.reports.quantities import UNKNOWN, count, difference, quantity, share, times
 
-PARTS: Final = ("successful", "failed", "idle", "overhead", "unattributed")
+PARTS: Final = ("successful", "failed", "job", "idle", "overhead", "unattributed")
 TIER_METRICS: Final = ("error_rate", "e2e_p95", "response_cache_hit_rate")
 
 

@@ -1,6 +1,7 @@
 -- The ledger's balance: per device, interval and engine, total_j = attributed_j + idle_j + unattributed_j.
 -- Rows with engine NULL carry a device's idle energy and what no engine used (reason `overhead`); over all rows
--- of one device and interval total_j sums to the difference of its energy counter.
+-- of one device and interval total_j sums to the difference of its energy counter. Rows with job carry what a training
+-- or batch job used: all of it is attributed.
 CREATE TABLE IF NOT EXISTS {name} (
     bucket_ns            BIGINT NOT NULL,    -- UTC minute of started_at
     generation           BIGINT NOT NULL,
@@ -16,8 +17,9 @@ CREATE TABLE IF NOT EXISTS {name} (
     predicted_j          DOUBLE,
     scale                DOUBLE,
     residual_j           DOUBLE,
-    method               VARCHAR NOT NULL,   -- counters_affine | spans_affine | phase_weighted | time_overlap | output_tokens | none
+    method               VARCHAR NOT NULL,   -- counters_affine | spans_affine | phase_weighted | time_overlap | output_tokens | cpu_time | equal_shares | none
     source               VARCHAR,
     scope                VARCHAR,
-    quality              VARCHAR NOT NULL
+    quality              VARCHAR NOT NULL,
+    job                  VARCHAR             -- job_id of job_progress
 );

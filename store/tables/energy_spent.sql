@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS {name} (
     bucket_ns   BIGINT NOT NULL,             -- UTC minute of started_at
     generation  BIGINT NOT NULL,
     started_at  TIMESTAMP NOT NULL,          -- of the slot
-    part        VARCHAR NOT NULL,            -- successful | failed | idle | overhead | unattributed
+    part        VARCHAR NOT NULL,            -- successful | failed | job | idle | overhead | unattributed
     tier        VARCHAR,
     tenant      VARCHAR,
     model       VARCHAR,

@@ -22,5 +22,6 @@ CREATE TABLE IF NOT EXISTS {name} (
     scope        VARCHAR,            -- gpu | module | cpu_package | dram | host
     quality      VARCHAR,            -- measured | estimated | simulated
     attributes   MAP(VARCHAR, VARCHAR),
-    resource     MAP(VARCHAR, VARCHAR)
+    resource     MAP(VARCHAR, VARCHAR),
+    job          VARCHAR             -- tokenjoule.job.id; instance is then the leg
 );
