@@ -1,0 +1,1 @@
+"""An NVML without a GPU: scripted power curves of known energy behind the real ``nvidia-ml-py``."""
