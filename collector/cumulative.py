@@ -18,3 +18,7 @@ class Beginnings:
         start_ns = now_ns if last is None or value < last[0] else last[1]
         self._last[series] = (value, start_ns)
         return start_ns
+
+    def renew(self, series: Hashable) -> None:
+        """Begin ``series`` anew at its next reading, whatever its value: nobody watched it meanwhile."""
+        self._last.pop(series, None)

@@ -103,6 +103,7 @@ JOB_FLOPS_COST_S: Final = "tokenjoule.job.flops.cost_s"
 JOB_STATUS: Final = "tokenjoule.job.status"  # ok | failed | interrupted
 
 # --- provenance of every joule, gram and dollar (DESIGN §4) ----------------------------------------------------
-ENERGY_SOURCE: Final = "tokenjoule.energy.source"  # nvml.counter | nvml.power | rapl | amdsmi | otlp | model | replay
+# nvml.{counter,power,instant} | dcgm.counter | rapl | amdsmi | otlp | otlp.power | model | simulated | replay
+ENERGY_SOURCE: Final = "tokenjoule.energy.source"
 ENERGY_SCOPE: Final = "tokenjoule.energy.scope"  # gpu | module | cpu_package | dram | host
 ENERGY_QUALITY: Final = "tokenjoule.energy.quality"  # measured | estimated | simulated

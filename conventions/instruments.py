@@ -26,6 +26,12 @@ HW_POWER = Instrument("hw.power", "W", "gauge", "power of a device now")
 HW_IDLE_POWER = Instrument(
     "tokenjoule.hw.idle_power", "W", "gauge", "power at no load, where an estimating probe states it"
 )
+HW_ENERGY_REFRESH = Instrument(
+    "tokenjoule.hw.energy.refresh_period", "s", "gauge", "time between two steps of an energy counter, as measured"
+)
+HW_ENERGY_READ_TIME = Instrument(
+    "tokenjoule.hw.energy.read_time", "s", "gauge", "time that one reading of an energy counter takes, as measured"
+)
 GPU_UTILIZATION = Instrument("hw.gpu.utilization", "1", "gauge", "share of time a GPU ran a kernel")
 GPU_MEMORY_USAGE = Instrument("hw.gpu.memory.usage", "By", "gauge", "GPU memory in use")
 HOST_CPU_TIME = Instrument("system.cpu.time", "s", "counter", "CPU seconds of the host that were not idle")

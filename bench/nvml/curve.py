@@ -9,7 +9,7 @@ Step = tuple[float, float]  # from this second on, so many watts
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Calls of ``kind`` (``energy``, ``usage``, ``instant``, ``handle``, ``any`` …) answer ``code`` from start to end."""
+    """Calls of ``kind`` (``energy``, ``usage``, ``instant``, ``handle``, ``any`` …) answer ``code`` meanwhile."""
 
     kind: str
     start_s: float
