@@ -18,10 +18,13 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from analytics.charges.intensity import Intensity
 from collector import signals
 from collector.admission import Admission
 from collector.application import Parts, application
+from collector.charger import Charger
 from collector.counters import Counters
+from collector.gridfeed import Feed, open_provider, yearly_mean
 from collector.logrecords import LogDecoder
 from collector.pipeline import Pipeline
 from collector.points import PointDecoder
@@ -99,7 +102,9 @@ def _listen(host: str, port: int) -> socket.socket:
 async def _run(configured: CollectorSettings, listener: socket.socket, store: Store) -> None:
     counters = Counters()
     pipeline = Pipeline(store, configured.queue, counters)
-    settler = Settler(store, configured.settle)
+    feed, yearly = _grid(configured, store)
+    settler = Settler(store, configured.settle, Charger.of(configured, yearly))
+    feeding = asyncio.create_task(feed.run()) if feed else None
     settling = asyncio.create_task(settler.run())
     settling.add_done_callback(_report_end)
     upkeep = Upkeep(store, configured.upkeep)
@@ -122,7 +127,21 @@ async def _run(configured: CollectorSettings, listener: socket.socket, store: St
     settler.stop()
     await settling
     await keeping
+    if feed and feeding:
+        feed.stop()
+        await feeding
     await settler.settle_now()
+
+
+def _grid(configured: CollectorSettings, store: Store) -> tuple[Feed | None, Intensity | None]:
+    """Where intensities come from, with what is known without asking already stored."""
+    if configured.grid is None:
+        return None, None
+    provider = open_provider(configured.grid)
+    yearly = yearly_mean(configured.grid, provider)
+    feed = Feed(store, provider, yearly, configured.grid.refresh_s)
+    feed.start()
+    return feed, yearly
 
 
 def _grpc(

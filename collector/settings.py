@@ -3,7 +3,9 @@
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from analytics.charges.prices import Hardware, Prices
 from conventions.errors import SettingsError
 
 MEGABYTE = 1_000_000
@@ -89,6 +91,37 @@ class SettleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GridSettings:
+    """Where carbon intensity comes from: a module of ``collector/grid``, for one zone and one basis.
+
+    ``max_age_s`` bounds how old a value may be that stands in for a missing one; after it the yearly mean of
+    ``fallback`` does, for its ``fallback_zone`` (the same zone without one), if it has the same basis.
+    """
+
+    provider: str = "static"
+    zone: str = ""
+    basis: Literal["average", "marginal"] = "average"
+    refresh_s: float = 900.0
+    max_age_s: float = 7200.0
+    pue: float = 1.0  # facility energy ÷ energy of the metered devices
+    fallback: str | None = "static"
+    fallback_zone: str | None = None
+    file: Path | None = None  # of the provider csv
+    url: str | None = None  # of an API, where it is not the public one
+    token: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.zone:
+            raise ValueError('zone must be given, such as zone = "DE"')
+        if self.refresh_s <= 0 or self.max_age_s < 0:
+            raise ValueError("refresh_s must be positive and max_age_s not negative")
+        if self.pue < 1:
+            raise ValueError(f"pue is facility energy over device energy, at least 1; got {self.pue}")
+
+
+@dataclass(frozen=True, slots=True)
 class UpkeepSettings:
     """How old days are kept: whole ones, by UTC. Without ``keep_days`` and ``max_gb`` nothing is ever forgotten."""
 
@@ -137,6 +170,9 @@ class CollectorSettings:
     scrapes: tuple[ScrapeSettings, ...] = ()
     settle: SettleSettings = field(default_factory=SettleSettings)
     upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
+    grid: GridSettings | None = None  # absent: no grams
+    prices: Prices | None = None  # absent: no cost but what emitters report
+    hardware: tuple[Hardware, ...] = ()
     backups: Path | None = None  # the folder below which /v1/backup may write
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from analytics.relations.events import EVENT_COLUMNS, completed
 from analytics.relations.settlement import MINUTE_NS, SPAN_COLUMNS
 from collector import jobs
+from collector.charger import Charger
 from collector.settings import SettleSettings
 from collector.touched import MARGIN_NS, METRICS, SECOND_NS, Minutes, Touched, minutes_of, runs_of, start_minutes
 from conventions import instruments
@@ -85,8 +86,9 @@ class Settler:
     are still on the way.
     """
 
-    def __init__(self, store: Store, settings: SettleSettings) -> None:
+    def __init__(self, store: Store, settings: SettleSettings, charger: Charger | None = None) -> None:
         self._store = store
+        self._charger = charger
         self._settings = settings
         self._stopped = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -134,7 +136,8 @@ class Settler:
         fresh = self._fresh(spans, events, lateness)
         energy_minutes = self._energy_minutes(fresh, points, energy_end)
         if start_minutes(fresh) or energy_minutes:
-            rows = Touched(self._store, fresh, runs_of(energy_minutes), energy_end, spans.since_ns - lateness)
+            charging = self._charger.charging(self._store, energy_minutes) if self._charger else None
+            rows = Touched(self._store, fresh, runs_of(energy_minutes), energy_end, spans.since_ns - lateness, charging)
             rows.write()
             self._keep_models(rows.models(), energy_end)
             self._passes += 1

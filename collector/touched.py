@@ -9,6 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analytics.charges.intervals import CHARGES, Charging, PerJoule, charged
+from analytics.charges.requests import with_cost, with_energy_charges
 from analytics.ledger.attribution import attribute
 from analytics.ledger.inputs import MARGIN_S, LedgerInputs, LedgerResult
 from analytics.ledger.requests import with_energy
@@ -51,6 +53,9 @@ STORED_NEAR: Final = """
     SELECT DISTINCT bucket_ns FROM attempts_rows
     WHERE started_at >= make_timestamp($begin // 1000) AND started_at < make_timestamp($high // 1000)
       AND ended_at >= make_timestamp($low // 1000)"""
+STORED_CHARGES: Final = f"""
+    SELECT device, started_at, total_j, {", ".join(CHARGES.names)} FROM energy_intervals
+    WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)"""
 STORED_ENERGY: Final = f"""
     SELECT {", ".join(ATTEMPT_ENERGY.names)} FROM attempt_energy
     WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)"""
@@ -59,8 +64,17 @@ STORED_ENERGY: Final = f"""
 class Touched:
     """Everything of the buckets that one pass replaces."""
 
-    def __init__(self, store: Store, fresh: pa.Table, energy: Runs, energy_end: int, horizon: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fresh: pa.Table,
+        energy: Runs,
+        energy_end: int,
+        horizon: int,
+        charging: Charging | None = None,
+    ) -> None:
         self._store = store
+        self._charging = charging
         self._energy_end = energy_end
         self._energy_minutes = {minute for low, high in energy for minute in range(low, high, MINUTE_NS)}
         settled, starts = settle(fresh), start_minutes(fresh)
@@ -75,13 +89,19 @@ class Touched:
     def write(self) -> None:
         """Replace the buckets, in one transaction."""
         energy = pa.concat_tables([ATTEMPT_ENERGY.empty_table(), *(one.attempt_energy for one in self._ledger)])
-        every = pa.concat_tables([energy, self._kept_energy(self._attempts)])
+        kept = self._kept_energy(self._attempts)
+        every = pa.concat_tables([energy, kept])
         requests, attempts = with_energy(self._requests, self._attempts, every, self._qualities())
         buckets, minutes = sorted(self._buckets), sorted(self._energy_minutes)
         tables = {"requests": requests, "attempts": attempts, "attempt_energy": energy}
         if self._ledger:
             intervals = pa.concat_tables([one.intervals for one in self._ledger])
+            if self._charging:
+                intervals = charged(intervals, self._charging)
+                rates = PerJoule(pa.concat_tables([*self._kept_charges(kept), intervals], promote_options="default"))
+                requests = with_energy_charges(requests, rates.charge(every), rates)
             tables |= {"energy_intervals": intervals, "energy_spent": spent(energy, requests, attempts, intervals)}
+        tables["requests"] = with_cost(requests, self._charging.prices if self._charging else None)
         listed = dict.fromkeys(("requests", "attempts"), buckets) | dict.fromkeys(ENERGY_RELATIONS, minutes)
         self._store.replace_buckets(tables, listed)
 
@@ -122,6 +142,15 @@ class Touched:
         minute = pc.multiply(pc.divide(_ns(stored["started_at"]), MINUTE_NS), MINUTE_NS)
         mine = pc.is_in(stored["request_id"], value_set=pc.unique(attempts["request_id"]))
         return stored.filter(pc.and_(mine, pc.invert(pc.is_in(minute, value_set=_int64(self._energy_minutes)))))
+
+    def _kept_charges(self, kept: pa.Table) -> list[pa.Table]:
+        """The charged intervals that ``kept`` joules were spent in."""
+        if not kept.num_rows:
+            return []
+        reach = pc.min_max(_ns(kept["started_at"])).as_py()
+        stored = self._store.query(STORED_CHARGES, {"low": reach["min"], "high": reach["max"]})
+        minute = pc.multiply(pc.divide(_ns(stored["started_at"]), MINUTE_NS), MINUTE_NS)
+        return [stored.filter(pc.invert(pc.is_in(minute, value_set=_int64(self._energy_minutes))))]
 
     def _qualities(self) -> dict[str, str]:
         found: dict[str, str] = {}

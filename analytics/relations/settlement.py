@@ -2,7 +2,7 @@
 
 Pure and idempotent: the same spans in any order, with any of them sent twice, give the same rows; a span that
 arrives late gives, together with those already here, the rows it would have given in time.
-It does not know energy; ``energy_j`` and its companions stay NULL until the ledger fills them.
+It does not know energy, carbon or prices; their columns stay NULL until the ledger and ``analytics.charges`` fill them.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analytics.charges.requests import CHARGED
 from analytics.relations.calls import Calls, Layers, find_calls
 from analytics.relations.links import unique
 from analytics.relations.outcomes import attempt_endings, request_endings
@@ -40,7 +41,7 @@ UNSETTLED_REQUEST_COLUMNS: Final = {
     "energy_j": pa.float64(),
     "energy_se_j": pa.float64(),
     "energy_quality": pa.string(),
-    "co2e_g": pa.float64(),
+    **dict(zip(CHARGED.names, CHARGED.types, strict=True)),
 }
 
 

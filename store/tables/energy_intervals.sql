@@ -21,5 +21,18 @@ CREATE TABLE IF NOT EXISTS {name} (
     source               VARCHAR,
     scope                VARCHAR,
     quality              VARCHAR NOT NULL,
-    job                  VARCHAR             -- job_id of job_progress
+    job                  VARCHAR,            -- job_id of job_progress
+    co2e_g               DOUBLE,             -- operational: total_j × pue × grid_g_per_kwh ÷ 3.6e6
+    co2e_embodied_g      DOUBLE,             -- the device's time, split as its joules are
+    cost_energy          DOUBLE,
+    cost_device          DOUBLE,
+    currency             VARCHAR,
+    price_source         VARCHAR,
+    pue                  DOUBLE,
+    grid_zone            VARCHAR,
+    grid_g_per_kwh       DOUBLE,
+    grid_basis           VARCHAR,            -- average | marginal
+    grid_source          VARCHAR,
+    grid_year            INTEGER,
+    grid_estimated       BOOLEAN
 );

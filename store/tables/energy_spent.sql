@@ -12,5 +12,13 @@ CREATE TABLE IF NOT EXISTS {name} (
     wasted      BOOLEAN NOT NULL,            -- the request failed, or another try answered it
     quality     VARCHAR,                     -- measured | estimated | simulated
     joules      DOUBLE NOT NULL,
-    entries     BIGINT NOT NULL              -- rows of the finest grain that were summed
+    entries     BIGINT NOT NULL,             -- rows of the finest grain that were summed
+    co2e_g           DOUBLE,                 -- charges of the joules; see energy_intervals
+    co2e_embodied_g  DOUBLE,
+    cost_energy      DOUBLE,
+    cost_device      DOUBLE,
+    currency         VARCHAR,
+    grid_basis       VARCHAR,
+    grid_factor      VARCHAR,                -- zone, year and source of the intensity
+    grid_estimated   BOOLEAN
 );

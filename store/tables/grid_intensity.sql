@@ -7,5 +7,7 @@ CREATE TABLE IF NOT EXISTS grid_intensity (
     source       VARCHAR NOT NULL,
     year         INTEGER,
     estimated    BOOLEAN NOT NULL,
-    recorded_at  TIMESTAMP NOT NULL
+    recorded_at  TIMESTAMP NOT NULL,
+    ended_at     TIMESTAMP,                  -- NULL: it holds for an hour, or until the next
+    emissions    VARCHAR                     -- lifecycle | direct (combustion only); NULL: not stated
 );

@@ -47,8 +47,21 @@ CREATE TABLE IF NOT EXISTS {name} (
     energy_j             DOUBLE,             -- active energy of all its attempts; NULL: no energy data
     energy_se_j          DOUBLE,
     energy_quality       VARCHAR,            -- measured | estimated | simulated
-    co2e_g               DOUBLE,
+    co2e_g               DOUBLE,             -- operational, of energy_j; NULL: no factor known
     cost                 DOUBLE,
     currency             VARCHAR,
-    attributes           MAP(VARCHAR, VARCHAR)
+    attributes           MAP(VARCHAR, VARCHAR),
+    co2e_embodied_g      DOUBLE,             -- making the hardware, beside co2e_g; NULL: no figure is configured
+    cost_energy          DOUBLE,             -- components of cost, each NULL where it has no price
+    cost_device          DOUBLE,
+    cost_tokens          DOUBLE,
+    cost_basis           VARCHAR,            -- of cost_tokens: reported (by the emitter) | priced (by [collector.prices])
+    price_source         VARCHAR,            -- of the prices behind cost
+    pue                  DOUBLE,             -- co2e_g = energy_j × pue × grid_g_per_kwh ÷ 3.6e6
+    grid_zone            VARCHAR,
+    grid_g_per_kwh       DOUBLE,             -- mean over its joules
+    grid_basis           VARCHAR,            -- average | marginal
+    grid_source          VARCHAR,
+    grid_year            INTEGER,            -- of a yearly mean
+    grid_estimated       BOOLEAN             -- not a reading of that moment: modelled, older, or a yearly mean
 );
