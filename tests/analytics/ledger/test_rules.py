@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from analytics.charges.intervals import Charging, charged
 from analytics.ledger import rules
 from analytics.ledger.attribution import attribute
 from analytics.ledger.inputs import LedgerInputs, LedgerSettings
@@ -96,7 +97,7 @@ def test_rows_have_the_columns_of_the_store() -> None:
     simulated = few_requests()
     result = attribute(LedgerInputs(simulated.points, simulated.attempts, simulated.window_ns))
     for relation, rows in (
-        ("energy_intervals", result.intervals),
+        ("energy_intervals", charged(result.intervals, Charging())),
         ("attempt_energy", result.attempt_energy),
         ("step_models", result.step_models),
     ):
