@@ -6,6 +6,7 @@ Stopping: no new requests, those that came are finished, the queue is committed,
 import argparse
 import asyncio
 import logging
+import math
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -23,6 +25,7 @@ from collector import signals
 from collector.admission import Admission
 from collector.application import Parts, application
 from collector.charger import Charger
+from collector.connections import Connections, raise_file_limit
 from collector.counters import Counters
 from collector.gridfeed import Feed, open_provider, yearly_mean
 from collector.logrecords import LogDecoder
@@ -121,7 +124,9 @@ async def _run(configured: CollectorSettings, listener: socket.socket, store: St
         )
         with running(samplers(configured, pipeline, counters, settler)):
             async with _grpc(configured, taken_in, intake):
-                await _serve_http(app, listener)
+                files = raise_file_limit()
+                limits = Connections.within(configured.connections, counters, limit, files)
+                await _serve_http(app, listener, limits)
     upkeep.stop()
     await asyncio.to_thread(pipeline.close)
     settler.stop()
@@ -160,9 +165,18 @@ def _report_end(settling: "asyncio.Task[None]") -> None:
         _log.critical("settling has ended, spans are still taken in: restart", exc_info=settling.exception())
 
 
-async def _serve_http(app: ASGIApp, listener: socket.socket) -> None:
+async def _serve_http(app: ASGIApp, listener: socket.socket, connections: Connections) -> None:
+    protocol: Any = connections.protocol()  # uvicorn wants a class and calls it
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S, server_header=False
+        app,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=math.ceil(connections.settings.idle_s),
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
     )
     server = Server(config)
     loop = asyncio.get_running_loop()

@@ -26,6 +26,8 @@ class Counters:
         self.commits = self._counter("commits", "transactions committed")
         self.failed_commits = self._counter("failed_commits", "transactions that failed and were not acknowledged")
         self.lost_samples = self._counter("lost_samples", "rounds of own samples that could not be queued or stored")
+        self.connections = self._gauge("connections", "open HTTP connections")
+        self.closed_connections = self._counter("closed_connections", "HTTP connections ended by a bound", "why")
         self.queue_rows = self._gauge("queue_rows", "rows waiting for the writer")
         self.queue_bytes = self._gauge("queue_bytes", "bytes waiting for the writer")
         self.commit_seconds = Histogram(

@@ -152,6 +152,22 @@ class GrpcSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """Bounds of HTTP connections: how many, and for how many seconds each may do nothing, send a head, a body, or not
+    read its answer."""
+
+    max: int = 10_000
+    idle_s: float = 75.0
+    head_s: float = 10.0
+    body_s: float = 70.0
+    answer_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.max < 1 or min(self.idle_s, self.head_s, self.body_s, self.answer_s) <= 0:
+            raise ValueError("connections.max and its times must be positive")
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorSettings:
     """The section ``[collector]``. ``port = 0`` takes a free one; sizes are decompressed megabytes (10⁶ bytes)."""
 
@@ -165,6 +181,7 @@ class CollectorSettings:
     capture_content: bool = False
     tokens: TokenSettings = field(default_factory=TokenSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
+    connections: ConnectionSettings = field(default_factory=ConnectionSettings)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     processes: tuple[ProcessSettings, ...] = ()
     scrapes: tuple[ScrapeSettings, ...] = ()
