@@ -24,9 +24,9 @@ from collector.batch import Batch
 from collector.decoding import decoded
 from collector.encoding import Encoding
 from collector.receive import STORE_RETRY_AFTER_S, Intake
-from collector.settings import GrpcSettings
+from collector.settings import MEGABYTE, GrpcSettings
 from collector.signals import Signal
-from conventions.errors import IngestError, Overloaded, SettingsError, StoreError
+from conventions.errors import IngestError, MalformedPayload, Overloaded, SettingsError, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,36 @@ SERVICES: Final = {
 # how a compressed message begins; an OTLP message begins with the tag of its first field, 0x0A
 MAGIC: Final = {b"\x1f": "gzip", b"\x78": "deflate"}
 MAX_STREAMS = 64  # exports under way per connection; a sender's further ones wait on its side
+MAX_MESSAGE = 16 * MEGABYTE  # as sent; OpenTelemetry's own receivers take 4
+MAX_READS = 64  # messages that are read at once: with MAX_MESSAGE what hostile senders can make us hold
+READ_TIMEOUT_S = 20.0
+READ_RETRY_S = 1.0
+HANDSHAKE_MS = 10_000  # for a connection that never says it is HTTP/2
+IDLE_MS = 300_000  # a connection without exports is told to come again
 STATUS_DETAILS = "grpc-status-details-bin"
+
+
+class Reads:
+    """The messages that are being read, of all connections together."""
+
+    def __init__(self) -> None:
+        self._under_way = 0
+
+    async def message(self, context: Any) -> bytes:
+        """The one message of an export. Raises ``Overloaded``, ``MalformedPayload`` and ``TimeoutError``."""
+        if self._under_way >= MAX_READS:
+            raise Overloaded(
+                f"{MAX_READS} messages are being read: retry in {READ_RETRY_S:g} s", retry_after_s=READ_RETRY_S
+            )
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                body = await context.read()
+        finally:
+            self._under_way -= 1
+        if body is grpc.aio.EOF:
+            raise MalformedPayload("the export has no message")
+        return bytes(body)
 
 
 @asynccontextmanager
@@ -50,7 +79,8 @@ async def receiving(
     Raises ``SettingsError`` when the address cannot be listened on.
     """
     server = grpc.aio.server(options=_options(intake.max_body))
-    server.add_generic_rpc_handlers([_handler(signal, intake) for signal in signals])
+    reads = Reads()
+    server.add_generic_rpc_handlers([_handler(signal, intake, reads) for signal in signals])
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
         port = server.add_insecure_port(f"{host}:{settings.port}")
@@ -68,28 +98,35 @@ async def receiving(
 
 def _options(max_body: int) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", max_body),
+        ("grpc.max_receive_message_length", min(max_body, MAX_MESSAGE)),
         ("grpc.max_concurrent_streams", MAX_STREAMS),
         ("grpc.per_message_decompression", 0),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.max_connection_idle_ms", IDLE_MS),
         ("grpc.so_reuseport", 0),  # two collectors on one port would share the spans out between them
     ]
 
 
-def _handler(signal: Signal, intake: Intake) -> Any:
-    async def export(body: bytes, context: Any) -> Message:
+def _handler(signal: Signal, intake: Intake, reads: Reads) -> Any:
+    async def export(_messages: Any, context: Any) -> Message:
         try:
             if not carries(dict(context.invocation_metadata()).get("authorization", ""), intake.token):
                 await _refuse(
                     context, intake, grpc.StatusCode.UNAUTHENTICATED, "send the ingest token as 'authorization: Bearer'"
                 )
+            body = await reads.message(context)
             with intake.admission.request() as ticket:
                 ticket.take(len(body))
                 batch = await _take_in(body, signal, intake)
         except (IngestError, StoreError) as error:
             await _refuse_error(context, intake, error)
+        except TimeoutError:
+            why = f"the message did not arrive within {READ_TIMEOUT_S:g} s: send it again"
+            await _refuse(context, intake, grpc.StatusCode.DEADLINE_EXCEEDED, why)
         return signal.answer(batch)
 
-    method = grpc.unary_unary_rpc_method_handler(export, response_serializer=lambda answer: answer.SerializeToString())
+    # a stream of one message is the same on the wire, and is read when we want it: after the token, not too many at once
+    method = grpc.stream_unary_rpc_method_handler(export, response_serializer=lambda answer: answer.SerializeToString())
     return grpc.method_handlers_generic_handler(SERVICES[signal.name], {"Export": method})
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import re
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from collector import grpc_receiver
 from collector.grpc_receiver import SERVICES, receiving
 from collector.settings import (
     CollectorSettings,
@@ -222,3 +224,60 @@ def test_a_port_in_use_is_said_before_it_is_ready(receiver: Receiver) -> None:
                     raise AssertionError("it must not start")
 
     asyncio.run(scene())
+
+
+def test_a_message_that_never_comes_is_given_up_and_others_are_taken_in(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_receiver, "READ_TIMEOUT_S", 0.5)
+
+    async def scene() -> tuple[list[Any], Any, list[Any]]:
+        async with receiver.serving() as target, grpc.aio.insecure_channel(target) as channel:
+            method = channel.stream_unary(f"/{SERVICES['traces']}/Export")
+            silent = [method(timeout=30) for _ in range(grpc_receiver.MAX_READS - 1)]
+            await asyncio.gather(*(call.wait_for_connection() for call in silent))
+            taken = await send(channel, 1)
+            return silent, taken, [await call.code() for call in silent]
+
+    _, taken, codes = asyncio.run(scene())
+    assert taken == b""
+    assert set(codes) == {grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+def test_over_the_most_messages_at_once_a_sender_is_told_to_come_back(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_receiver, "MAX_READS", 1)
+
+    async def scene() -> tuple[Any, Any]:
+        async with receiver.serving() as target, grpc.aio.insecure_channel(target) as channel:
+            silent = channel.stream_unary(f"/{SERVICES['traces']}/Export")(timeout=30)
+            refused = await send(channel, 1)
+            while not isinstance(refused, grpc.aio.AioRpcError):  # the silent one has not arrived yet
+                refused = await send(channel, 1)
+            silent.cancel()
+            taken = await send(channel, 1)
+            while isinstance(taken, grpc.aio.AioRpcError):
+                taken = await send(channel, 1)
+            return refused, taken
+
+    refused, taken = asyncio.run(scene())
+    assert (refused.code(), retry_after_s(refused)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 1.0)
+    assert taken == b""
+
+
+def test_an_export_without_a_message_is_refused(receiver: Receiver) -> None:
+    async def scene() -> Any:
+        async with receiver.serving() as target, grpc.aio.insecure_channel(target) as channel:
+            empty = channel.stream_unary(f"/{SERVICES['traces']}/Export")(iter(()))
+            return await empty.code()
+
+    assert asyncio.run(scene()) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_token_is_asked_for_before_the_message_is_read(start: Start) -> None:
+    target = address(start(f'{GRPC}[collector.tokens]\ningest = "i"\nquery = "q"\nadmin = "a"\n'))
+    never = iter(threading.Event().wait, None)  # a message that is never there
+    with grpc.insecure_channel(target) as channel, pytest.raises(grpc.RpcError) as refused:
+        channel.stream_unary(f"/{SERVICES['traces']}/Export")(never, timeout=30)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
