@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 EXTRAS := engine,carbon,load,dashboard,dev
 ARGS ?=
 
-.PHONY: help install system demo test test-vllm test-emitters check bench docs lock clean
+.PHONY: help install system demo test test-vllm test-emitters fuzz hostile check bench docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,19 @@ test-vllm: install .venv-vllm/.installed ## stock vLLM behind the gateway, in a 
 
 test-emitters: install .venv-emitters/.installed ## OpenLLMetry, OpenInference, OpenLIT and LiteLLM around calls of our gateway
 	TOKENJOULE_EMITTERS_PYTHON=$(CURDIR)/.venv-emitters/bin/python $(BIN)/pytest -m emitters tests/end_to_end $(ARGS)
+
+fuzz: install .venv-fuzz/.installed ## ten minutes of atheris on everything that reads a body: make fuzz SECONDS=600
+	mkdir -p var/fuzz/corpus && $(BIN)/python -m tests.collector.fuzz.seeds var/fuzz/seeds
+	.venv-fuzz/bin/python -m tests.collector.fuzz.decoder -rss_limit_mb=1024 -max_len=60000 -timeout=20 \
+	  -max_total_time=$(or $(SECONDS),600) -artifact_prefix=var/fuzz/ -print_final_stats=1 var/fuzz/corpus var/fuzz/seeds
+
+.venv-fuzz/.installed: tests/collector/fuzz/requirements.txt
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/pip install --quiet --constraint requirements.lock --requirement $< --editable .
+	touch $@
+
+hostile: install ## full disks, broken clocks, ten thousand connections: each prints what happened (needs root for mounts)
+	for one in tests/collector/hostile/[a-z]*.py; do $(BIN)/python -m tests.collector.hostile.$$(basename $$one .py) || exit 1; done
 
 .venv-emitters/.installed: tests/end_to_end/emitters/requirements.txt
 	$(PYTHON) -m venv .venv-emitters
@@ -71,4 +84,4 @@ lock: ## pin what is installed now, torch excepted
 	$(BIN)/pip freeze --exclude-editable | grep -viE '^(torch|triton|cuda|nvidia-c|nvidia-n[^v]|pip|setuptools|wheel)\b' > requirements.lock
 
 clean: ## remove what make made
-	rm -rf $(VENV) .venv-vllm .venv-emitters var build dist *.egg-info
+	rm -rf $(VENV) .venv-vllm .venv-emitters .venv-fuzz var build dist *.egg-info

@@ -25,8 +25,7 @@ class Encoding:
     def parse(self, body: bytes, message: Any) -> Refusals:
         """Fill ``message`` with what is valid of ``body``; gives what was left out. Raises ``MalformedPayload``."""
         if self.media_type == JSON:
-            otlp_json.parse(body, message)
-            return Refusals()
+            return otlp_json.parse(body, message)
         try:
             message.ParseFromString(body)
         except DecodeError as error:

@@ -125,7 +125,7 @@ def _handler(signal: Signal, intake: Intake, reads: Reads) -> Any:
             await _refuse(context, intake, grpc.StatusCode.DEADLINE_EXCEEDED, why)
         return signal.answer(batch)
 
-    # a stream of one message is the same on the wire, and is read when we want it: after the token, not too many at once
+    # a stream of one message is the same on the wire, and read when we want it: after the token, few at once
     method = grpc.stream_unary_rpc_method_handler(export, response_serializer=lambda answer: answer.SerializeToString())
     return grpc.method_handlers_generic_handler(SERVICES[signal.name], {"Export": method})
 

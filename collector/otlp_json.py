@@ -2,16 +2,18 @@
 
 OTLP/JSON is protobuf's JSON mapping with one exception: trace and span ids are hex, where protobuf's parser expects
 base64 (OTLP specification, "JSON Protobuf Encoding"). So the ids are rewritten before protobuf parses the rest.
-An id that is not hex becomes an empty one: the decoder then refuses that span alone, not its whole batch.
+An id that is not hex becomes an empty one, and an item that does not parse is left out: each is refused alone, not its
+whole batch.
 """
 
 import base64
 import json
 from typing import Any
 
-from google.protobuf import json_format
+from google.protobuf import json_format, message_factory
 from google.protobuf.message import Message
 
+from collector.batch import Refusals
 from conventions.errors import MalformedPayload, PayloadTooLarge
 
 HEX_IDS = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
@@ -32,8 +34,14 @@ MAX_BYTES = 16_000_000
 MAX_CONTAINERS = 500_000
 
 
-def parse(body: bytes, message: Message) -> None:
-    """Fill ``message`` from an OTLP/JSON body; unknown fields are ignored, as the specification asks.
+PARSE_ERRORS = (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError)
+CHILDREN = 2  # field number of scopes in a resource and of items in a scope
+
+
+def parse(body: bytes, message: Message) -> Refusals:
+    """Fill ``message`` with what is valid of an OTLP/JSON body; gives what was left out.
+
+    Unknown fields are ignored, as the specification asks.
 
     Raises ``MalformedPayload`` or ``PayloadTooLarge``.
     """
@@ -47,9 +55,45 @@ def parse(body: bytes, message: Message) -> None:
         if not isinstance(document, dict):
             raise MalformedPayload('an OTLP/JSON body is one object such as {"resourceSpans": [...]}')
         _rewrite_ids(document)
-        json_format.ParseDict(document, message, ignore_unknown_fields=True)
-    except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        try:
+            json_format.ParseDict(document, message, ignore_unknown_fields=True)
+        except json_format.ParseError:
+            message.Clear()
+            refusals = _without_invalid_items(document, message)
+            json_format.ParseDict(document, message, ignore_unknown_fields=True)
+            return refusals
+    except PARSE_ERRORS as error:
         raise MalformedPayload(f"the body is not OTLP/JSON: {str(error)[:300]}") from None
+    return Refusals()
+
+
+def _without_invalid_items(document: dict[str, Any], message: Message) -> Refusals:
+    """Take out of ``document`` every span, metric or log record that does not parse by itself."""
+    refusals = Refusals()
+    resource = message.DESCRIPTOR.fields[0]
+    scope = resource.message_type.fields_by_number[CHILDREN]
+    item = scope.message_type.fields_by_number[CHILDREN]
+    kind = message_factory.GetMessageClass(item.message_type)
+    for one in _children(document, resource):
+        for another in _children(one, scope):
+            items = _children(another, item)
+            items[:] = [each for each in items if _is_valid(each, kind(), item.message_type.name.lower(), refusals)]
+    return refusals
+
+
+def _children(node: dict[str, Any], field: Any) -> list[Any]:
+    """The list under the name of ``field`` in either spelling."""
+    children: list[Any] = node.get(field.json_name) or node.get(field.name) or []
+    return children
+
+
+def _is_valid(item: Any, message: Message, noun: str, refusals: Refusals) -> bool:
+    try:
+        json_format.ParseDict(item, message, ignore_unknown_fields=True)
+    except PARSE_ERRORS as error:
+        refusals.add(f"{noun} is not OTLP/JSON: {str(error)[:200]}")
+        return False
+    return True
 
 
 def _rewrite_ids(node: Any) -> None:

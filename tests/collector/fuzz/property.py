@@ -1,0 +1,62 @@
+"""What has to hold of any body: rows, counted refusals with reasons, or one refusal of the whole with its reason."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+from unittest import mock
+
+from collector import compression, encoding, grpc_receiver, signals, slices
+from collector.batch import Batch
+from collector.decoding import decoded
+from collector.encoding import Encoding
+from collector.logrecords import LogDecoder
+from collector.points import PointDecoder
+from collector.recognition import every_dialect
+from collector.signals import Signal
+from collector.spans import SpanDecoder
+from conventions.errors import MalformedPayload, PayloadTooLarge, UnsupportedMedia
+
+LIMIT: Final = 1_000_000  # decompressed bytes
+ROWS_PER_BYTE: Final = 64  # Arrow bytes of one byte of the body, at most; a row of a small span is 50 columns
+RELATIONS: Final = {"traces": "spans", "metrics": "metric_points", "logs": "call_events"}
+EVERY_SIGNAL: Final[Sequence[Signal]] = (
+    signals.traces(SpanDecoder(every_dialect())),
+    signals.metrics(PointDecoder()),
+    signals.logs(LogDecoder()),
+)
+WAYS: Final = ("protobuf", "sliced", "json", "gzip", "zstd", "deflate", "grpc")
+SLICE_BYTES: Final = 64  # what a large body is cut into where a small one stands for it
+
+
+def holds(signal: Signal, way: str, body: bytes) -> Batch | None:
+    """Take ``body`` in as ``signal`` in one of ``WAYS``; what is in it, ``None`` if it was refused as a whole."""
+    try:
+        batch = _taken_in(signal, way, body)
+    except (MalformedPayload, PayloadTooLarge, UnsupportedMedia):
+        return None
+    _check(signal, batch)
+    return batch
+
+
+def _taken_in(signal: Signal, way: str, body: bytes) -> Batch:
+    now_ns = time.time_ns()
+    if way == "grpc":
+        return grpc_receiver._decode(body, signal, LIMIT, now_ns)
+    plain = compression.decompress(body, way if way in compression.ENCODINGS else "", LIMIT)
+    assert len(plain) <= LIMIT
+    spoken = Encoding(encoding.JSON if way == "json" else encoding.PROTOBUF)
+    with mock.patch.object(slices, "WHOLE_BYTES", SLICE_BYTES if way == "sliced" else slices.WHOLE_BYTES):
+        return decoded(signal, spoken, plain, now_ns)
+
+
+def _check(signal: Signal, batch: Batch) -> None:
+    rows = {name: table.num_rows for name, table in batch.tables.items()}
+    assert rows == ({RELATIONS[signal.name]: batch.accepted} if batch.accepted else {})
+    assert sum(table.nbytes for table in batch.tables.values()) <= LIMIT * ROWS_PER_BYTE
+    for table in batch.tables.values():
+        table.validate(full=True)
+    partial: Any = signal.answer(batch).partial_success  # type: ignore[attr-defined]
+    assert getattr(partial, signal.rejected) == batch.refusals.count
+    assert bool(batch.refusals.reasons) == bool(batch.refusals.count)
+    assert bool(partial.error_message) == bool(batch.refusals.count or batch.passed_over)
+    Encoding(encoding.JSON).render(signal.answer(batch))
