@@ -49,6 +49,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third slower")
+    parser.add_argument(
+        "--collector", metavar="URL", help="report joules and progress there (default: OTEL_EXPORTER_OTLP_ENDPOINT)"
+    )
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +72,7 @@ def _train(arguments: argparse.Namespace) -> None:
         out=arguments.out, checkpoints=arguments.checkpoints, seed=arguments.seed, resume=arguments.resume,
         warm_restart=arguments.warm_restart,
         mixed_precision=arguments.precision == "bf16", gradient_checkpointing=arguments.gradient_checkpointing,
+        collector=arguments.collector,
     )  # fmt: skip
     for name in order:
         production.produce(name, plan, _budget(arguments, name))

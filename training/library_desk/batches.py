@@ -38,6 +38,11 @@ class Batch:
         """Positions computed, padding included."""
         return self.ids.numel()
 
+    @property
+    def num_exercises(self) -> int:
+        """Exercises that begin in it; padding after them has position 0 too, but follows padding."""
+        return int(((self.positions == 0) & (self.ids != vocabulary.PAD_ID)).sum())
+
     def first_rows(self, share: float) -> "Batch":
         """The leading rows, at least one."""
         count = max(1, round(share * len(self.ids)))

@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from transformers import LlamaForCausalLM
 
+from training.job import current_job
 from training.library_desk import batches, tasks, vocabulary
 from training.library_desk.batches import Batch
 from training.library_desk.journal import Journal
@@ -42,6 +43,8 @@ class Position:
     leg_step: int = 0
     leg_seconds: float = 0.0
     """Where the present schedule began; past 0 after a warm restart."""
+    job_id: str | None = None
+    """Under which id the run reports; a resumed run goes on under it."""
     best_score: float = 0.0
     stale_validations: int = 0
     mixture: dict[Cell, float] = field(default_factory=lambda: tasks.traffic_mix(0.8))
@@ -71,6 +74,7 @@ class Learner:
         for batch in self._stream():
             loss, norm = self._step(batch)
             self.position.seconds = already_s + time.monotonic() - started_at
+            current_job().step(samples=batch.num_exercises, tokens=batch.num_tokens, loss=loss)
             self._record(loss, norm)
             if self.position.step % _CHECKPOINT_EVERY_STEPS == 0:
                 self.save(checkpoint)

@@ -13,6 +13,7 @@ from training.library_desk.journal import Journal
 from training.library_desk.learner import Learner, Loss
 from training.library_desk.losses import Distillation, Labels
 from training.library_desk.recipe import RECIPES, Budget, Recipe
+from training.track import Job, track
 
 HELDOUT_SEED: Final = 20_26
 _HELDOUT_ROWS: Final = 400
@@ -32,6 +33,8 @@ class Plan:
     warm_restart: bool = False
     mixed_precision: bool = True
     gradient_checkpointing: bool = False
+    collector: str | None = None
+    """Where the run reports its energy and progress to, ``http://host:port``."""
 
     @property
     def journal(self) -> Path:
@@ -51,7 +54,9 @@ def produce(name: str, plan: Plan, budget: Budget) -> None:
         learner.resume(checkpoint, plan.warm_restart)
     journal.forget_after(learner.position.step)
     logger.info("%s: %d parameters, from step %d", name, shape.num_parameters(learner.model), learner.position.step)
-    learner.run(checkpoint)
+    with _tracked(name, plan, learner.position.job_id) as job:
+        learner.position.job_id = job.job_id
+        learner.run(checkpoint)
     shape.save(learner.model, plan.out / name)
     _write_result(name, plan, learner, journal)
 
@@ -68,6 +73,13 @@ def heldout_row(exercise: Exercise) -> dict[str, object]:
         "messages": exercise.prompt, "answer": exercise.answer, "difficulty": exercise.difficulty,
         "family": exercise.family, "max_tokens": MAX_ANSWER_TOKENS,
     }  # fmt: skip
+
+
+def _tracked(name: str, plan: Plan, job_id: str | None) -> Job:
+    return track(
+        f"train {name}", endpoint=plan.collector, job_id=job_id,
+        precision="bf16" if plan.mixed_precision else "fp32", gradient_checkpointing=plan.gradient_checkpointing,
+    )  # fmt: skip
 
 
 def _loss(name: str, plan: Plan) -> Loss:
