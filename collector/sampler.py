@@ -1,7 +1,8 @@
 """Reads probes and watchers once per interval in a thread of its own and feeds the rows through the pipeline.
 
-Sources are opened in that thread too (loading a driver or a table of CPUs takes seconds), and closed at its end. The
-schedule is monotonic; rows carry UTC. A round that comes late is not made up for: counters are cumulative.
+Sources are opened in that thread too (loading a driver or a table of CPUs takes seconds), and closed at its end. Rounds
+begin at whole multiples of the interval in UTC, where the ledger cuts its intervals: what is read there needs no
+interpolation. A round that comes late is not made up for: counters are cumulative.
 """
 
 import logging
@@ -49,10 +50,9 @@ class Sampler:
 
     def _run(self) -> None:
         with self._open_sources() as sources:
-            due_s = time.monotonic()
-            while not self._stopping.wait(max(0.0, due_s - time.monotonic())):
+            self._round(sources)
+            while not self._stopping.wait(until_next_s(self._interval_s, time.time())):
                 self._round(sources)
-                due_s = max(due_s + self._interval_s, time.monotonic())
             self._round(sources)
 
     def _round(self, sources: Sequence[Source]) -> None:
@@ -76,6 +76,15 @@ class Sampler:
     def _lost(self, why: str) -> None:
         self._counters.lost_samples.inc()
         _log.warning("a round of samples was not stored (a gap, cumulative counters go on): %s", why)
+
+
+def until_next_s(interval_s: float, now_s: float) -> float:
+    """Seconds from ``now_s`` (UTC) to the next whole multiple of ``interval_s``, or the one after if that is too soon.
+
+    Too soon is a hundredth of the interval: a wait that ended early must not make two rounds of one.
+    """
+    left_s = interval_s - now_s % interval_s
+    return left_s if left_s > interval_s / 100 else left_s + interval_s
 
 
 def row(sample: Sample, received_ns: int, host: str) -> columns.Row:

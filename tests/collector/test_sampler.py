@@ -3,6 +3,9 @@
 import time
 from pathlib import Path
 
+import pytest
+
+from collector.sampler import until_next_s
 from tests.collector.running_collector import Start
 
 REPLAY = """[collector.sampler]
@@ -32,3 +35,11 @@ def test_replayed_energy_and_cpu_times_arrive_in_the_store(start: Start, tmp_pat
     assert [value for (value,) in busy] == sorted(value for (value,) in busy)
     assert "probe nvml: " in collector.log.read_text()
     assert "probe rapl: " in collector.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "now_s", "wait_s"),
+    [(1.0, 100.0, 1.0), (1.0, 100.25, 0.75), (1.0, 100.995, 1.005), (5.0, 101.0, 4.0), (0.1, 100.0625, 0.0375)],
+)
+def test_rounds_begin_where_the_ledger_cuts(interval_s: float, now_s: float, wait_s: float) -> None:
+    assert until_next_s(interval_s, now_s) == pytest.approx(wait_s)
