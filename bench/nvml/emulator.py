@@ -58,8 +58,15 @@ def play(
     path = folder / "boards.txt"
     path.write_text(script(boards, reloads_s), encoding="utf-8")
     epoch_s = time.monotonic() + starts_in_s
-    paths = [str(folder), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
-    return Played({SCRIPT: str(path), EPOCH: repr(epoch_s), "LD_LIBRARY_PATH": ":".join(paths)}, epoch_s)
+    smi = folder / "nvidia-smi"  # CodeCarbon looks for it before it asks NVML
+    smi.write_text("#!/bin/sh\n", encoding="utf-8")
+    smi.chmod(0o755)
+    found = {name: _first(folder, name) for name in ("LD_LIBRARY_PATH", "PATH")}
+    return Played({SCRIPT: str(path), EPOCH: repr(epoch_s), **found}, epoch_s)
+
+
+def _first(folder: Path, variable: str) -> str:
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
 class Clock:
