@@ -76,6 +76,12 @@ ENGINE_DRAFT_PROPOSED = Instrument(
 ENGINE_DRAFT_ACCEPTED = Instrument(
     "tokenjoule.engine.draft_accepted", "{token}", "counter", "proposed tokens that were accepted"
 )
+ENGINE_DRAFT_LENGTH = Instrument(
+    "tokenjoule.engine.draft_length", "{token}", "gauge", "most tokens drafted per request now; 0 where it does not pay"
+)
+ENGINE_DRAFT_GAIN = Instrument(
+    "tokenjoule.engine.draft_gain", "1", "gauge", "estimated decode speed with drafts over the speed without, now"
+)
 
 ENGINE_COUNTERS: Final = (
     ENGINE_STEPS,
@@ -87,9 +93,14 @@ ENGINE_COUNTERS: Final = (
     ENGINE_GENERATED_TOKENS,
     ENGINE_ABORTED,
 )
-ENGINE_SAVINGS: Final = (ENGINE_PREFIX_QUERIES, ENGINE_PREFIX_HITS)
-"""What reuse spared. The ledger does not read them: work that was not done is in no counter of work."""
-ENGINE_GAUGES: Final = (ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_USAGE)
+ENGINE_SAVINGS: Final = (
+    ENGINE_PREFIX_QUERIES,
+    ENGINE_PREFIX_HITS,
+    ENGINE_DRAFT_PROPOSED,
+    ENGINE_DRAFT_ACCEPTED,
+)
+"""What reuse and speculation spared. The ledger does not read them: what was computed is in the counters of work."""
+ENGINE_GAUGES: Final = (ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_USAGE, ENGINE_DRAFT_LENGTH, ENGINE_DRAFT_GAIN)
 
 # --- training and batch jobs (cumulative over one leg: from one start of the process to its end) -------------------
 JOB_STEPS = Instrument("tokenjoule.job.steps", "{step}", "counter", "steps that a job finished")

@@ -14,18 +14,15 @@ import torch
 import uvicorn
 import uvloop
 
-from conventions import attributes, logs, plugins, settings
-from conventions.errors import SettingsError, TokenjouleError
+from conventions import attributes, logs, settings
+from conventions.errors import TokenjouleError
 from serving import telemetry
-from serving.engine import checkpoint, instruments, model
+from serving.engine import instruments
 from serving.engine.api.endpoint import Desk
 from serving.engine.api.intake import Intake
 from serving.engine.api.server import application
-from serving.engine.kv import KvCache, Slots
-from serving.engine.loop import Deliver, Engine
-from serving.engine.plan import Policy
-from serving.engine.prefix import BLOCK_SIZE, Eviction, PrefixTree
-from serving.engine.runner import Runner
+from serving.engine.construction import build
+from serving.engine.loop import Engine
 from serving.engine.service import Service
 from serving.engine.settings import EngineSettings
 from serving.engine.tokenizer import Tokenizer
@@ -33,8 +30,6 @@ from serving.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-BATCHING = "serving.engine.batching"
-EVICTION = "serving.engine.eviction"
 KEEP_ALIVE_S = 120
 """Longer than the gateway's pool keeps a connection, so that the client is the one who closes: a server that closes
 first races with the next request on the same connection."""
@@ -101,54 +96,6 @@ async def serve(name: str, options: EngineSettings) -> None:
         await _server(name, desk, intake, listening).serve(sockets=[listening])
     finally:
         await asyncio.to_thread(_stop, engine, emitted)
-
-
-def build(options: EngineSettings, name: str, tokenizer: Tokenizer, deliver: Deliver) -> tuple[Engine, Intake]:
-    """The engine of the settings, and the intake that knows its limits.
-
-    Raises ``ModelNotSupported``, ``PluginError`` or ``SettingsError``.
-    """
-    policy: Policy = plugins.load(BATCHING, options.batching, "Policy")()
-    folder = checkpoint.open_folder(options.weights)
-    device = checkpoint.resolve_device(options.device)
-    dtype = checkpoint.resolve_dtype(options.dtype, device)
-    max_model_len = _max_model_len(options, folder)
-    llm = model.load(folder, max_model_len, dtype, device)
-    prefixes = _prefixes(options)
-    kv = KvCache(
-        llm.kv_shape,
-        options.max_num_seqs,
-        max_model_len,
-        dtype,
-        device,
-        num_blocks=0 if prefixes is None else prefixes.num_blocks,
-        block_size=BLOCK_SIZE,
-    )
-    slots = Slots(options.max_num_seqs, options.max_kv_tokens or options.max_num_seqs * max_model_len)
-    engine = Engine(
-        policy,
-        Runner(llm, kv),
-        slots,
-        max_batched_tokens=options.max_num_batched_tokens,
-        end_ids=folder.end_ids,
-        deliver=deliver,
-        prefixes=prefixes,
-    )
-    served = options.served_model or name
-    return engine, Intake(served, tokenizer, llm.vocab_size, max_model_len, slots.num_positions)
-
-
-def _prefixes(options: EngineSettings) -> PrefixTree | None:
-    eviction: Eviction = plugins.load(EVICTION, options.eviction, "Policy")()
-    num_blocks = options.max_cached_tokens // BLOCK_SIZE
-    return PrefixTree(num_blocks, eviction) if num_blocks else None
-
-
-def _max_model_len(options: EngineSettings, folder: checkpoint.Checkpoint) -> int:
-    limit = int(folder.config.get("max_position_embeddings", 2048))
-    if options.max_model_len is not None and not 1 < options.max_model_len <= limit:
-        raise SettingsError(f"max_model_len {options.max_model_len}: the checkpoint allows 2 to {limit}")
-    return options.max_model_len or limit
 
 
 def _server(name: str, desk: Desk, intake: Intake, listening: socket.socket) -> Server:

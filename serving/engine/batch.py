@@ -4,6 +4,8 @@ Linear layers see all rows at once, so weights are read once per step; attention
 and each chunk by itself, so no block-diagonal mask over unrelated requests is ever built.
 """
 
+import itertools
+from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 
@@ -22,6 +24,8 @@ class Span:
     decodes: bool
     samples: bool
     """Whether the last position's logits are wanted."""
+    num_drafts: int = 0
+    """Tokens at its end that are only proposed: the logits before each of them are wanted as well."""
 
     @property
     def end(self) -> int:
@@ -42,14 +46,17 @@ class ChunkRows:
 
 @dataclass(frozen=True, slots=True)
 class DecodeRows:
-    """The decoding requests, rows ``0 … count - 1``."""
+    """Decoding requests that compute the same number of positions each: one, and one more per draft."""
 
+    rows: slice
     count: int
+    width: int
+    """Positions of each request; row ``request × width + position``."""
     slots: slice | torch.Tensor
     context: int
     """The longest context among them, itself included."""
     mask: torch.Tensor
-    """``[count, 1, 1, context]``, additive."""
+    """``[count, 1, width, context]``, additive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +66,45 @@ class Batch:
     tokens: torch.Tensor
     positions: torch.Tensor
     kv_rows: torch.Tensor
-    decode: DecodeRows | None
+    decodes: tuple[DecodeRows, ...]
     chunks: tuple[ChunkRows, ...]
     logit_rows: torch.Tensor | slice
 
 
 def assemble(spans: SequenceOf[Span], kv: KvCache, device: torch.device, dtype: torch.dtype) -> Batch:
-    """The batch of these spans, which must list decodes first."""
+    """The batch of these spans, which must list decodes first, those of equal length beside each other."""
     tokens = torch.tensor([token for span in spans for token in span.tokens], device=device)
     positions = torch.tensor([p for span in spans for p in range(span.start, span.end)], device=device)
     slots = torch.tensor([span.slot for span in spans for _ in span.tokens], device=device)
     decodes = [span for span in spans if span.decodes]
+    num_decoded = sum(len(span.tokens) for span in decodes)
     return Batch(
         tokens=tokens,
         positions=positions,
         kv_rows=kv.rows(slots, positions),
-        decode=_decode_rows(decodes, positions[: len(decodes)], dtype) if decodes else None,
-        chunks=tuple(_chunk_rows(spans[len(decodes) :], len(decodes), device, dtype)),
+        decodes=tuple(_decode_groups(decodes, positions, dtype)),
+        chunks=tuple(_chunk_rows(spans[len(decodes) :], num_decoded, device, dtype)),
         logit_rows=_logit_rows(spans, len(tokens), device),
     )
 
 
-def _decode_rows(spans: list[Span], positions: torch.Tensor, dtype: torch.dtype) -> DecodeRows:
+def _decode_groups(spans: list[Span], positions: torch.Tensor, dtype: torch.dtype) -> Iterator[DecodeRows]:
+    first_row = 0
+    for width, group in itertools.groupby(spans, key=lambda span: len(span.tokens)):
+        members = list(group)
+        rows = slice(first_row, first_row + width * len(members))
+        first_row = rows.stop
+        yield _decode_rows(members, rows, width, positions[rows], dtype)
+
+
+def _decode_rows(spans: list[Span], rows: slice, width: int, positions: torch.Tensor, dtype: torch.dtype) -> DecodeRows:
     context = max(span.end for span in spans)
     hidden = torch.arange(context, device=positions.device) > positions[:, None]
     mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device).masked_fill_(hidden, float("-inf"))
     slots = [span.slot for span in spans]
     dense = slots == list(range(slots[0], slots[0] + len(slots)))
     where = slice(slots[0], slots[0] + len(slots)) if dense else torch.tensor(slots, device=positions.device)
-    return DecodeRows(len(spans), where, context, mask[:, None, None])
+    return DecodeRows(rows, len(spans), width, where, context, mask.view(len(spans), 1, width, context))
 
 
 def _chunk_rows(spans: SequenceOf[Span], first_row: int, device: torch.device, dtype: torch.dtype) -> list[ChunkRows]:
@@ -107,9 +124,9 @@ def _chunk_mask(span: Span, device: torch.device, dtype: torch.dtype) -> torch.T
 
 
 def _logit_rows(spans: SequenceOf[Span], num_rows: int, device: torch.device) -> torch.Tensor | slice:
-    rows, row = [], 0
+    rows, row = list[int](), 0
     for span in spans:
         row += len(span.tokens)
         if span.samples:
-            rows.append(row - 1)
+            rows += range(row - 1 - span.num_drafts, row)
     return slice(0, num_rows) if len(rows) == num_rows else torch.tensor(rows, dtype=torch.long, device=device)

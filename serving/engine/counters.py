@@ -6,12 +6,15 @@ Definitions, the same as the ledger's (a *step* is one forward pass, which may c
 * ``running_steps``: Σ over steps of the requests that computed something in it.
 * ``prefill_tokens``: prompt positions computed; positions taken from a cache are not in it.
 * ``prefill_context``: Σ over these positions of the positions before them: 0 + 1 + … + (n − 1) for a whole prompt.
-* ``decode_tokens``: positions computed in decode: output tokens − 1 per finished request, as the first output token
-  comes from prefill and the last one is never fed back.
+* ``decode_tokens``: positions computed in decode: output tokens − 1 − accepted + proposed drafts per finished request,
+  as the first output token comes from prefill and the last one is never fed back. A draft model's are not in it.
 * ``decode_context``: Σ over these positions of the positions before them: prompt + 0, prompt + 1, …
 * ``generated_tokens``: output tokens, the first of each request and end tokens included.
 * ``prefix_cache_queries``: prompt tokens of admitted requests while prefixes are cached; ``prefix_cache_hits``: those
   found. ``Σ prompt = prefill_tokens + prefix_cache_hits`` over requests whose prompt was finished.
+* ``draft_proposed``: drafted positions computed; ``draft_accepted``: output tokens that a step gave beyond its first.
+* ``draft_length``: tokens drafted for each request at most, now; 0 where it does not pay. ``draft_gain``: estimated
+  tokens per second over those without drafts, at the present size of batch.
 * ``aborted``: requests cancelled or failed after they were accepted; ``refused``: not accepted.
 """
 
@@ -38,7 +41,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counters:
-    """Totals since the process began, and three levels of now. Written by the engine thread alone."""
+    """Totals since the process began, and some levels of now. Written by the engine thread alone."""
 
     steps: int = 0
     running_steps: int = 0
@@ -49,12 +52,16 @@ class Counters:
     generated_tokens: int = 0
     prefix_cache_queries: int = 0
     prefix_cache_hits: int = 0
+    draft_proposed: int = 0
+    draft_accepted: int = 0
     answered: int = 0
     aborted: int = 0
     refused: int = 0
     running: int = 0
     waiting: int = 0
     kv_usage: float = 0.0
+    draft_length: int = 0
+    draft_gain: float = 1.0
     ttft_s: Histogram = field(default_factory=lambda: Histogram(TTFT_BUCKETS_S))
     e2e_s: Histogram = field(default_factory=lambda: Histogram(DURATION_BUCKETS_S))
 
@@ -67,6 +74,12 @@ class Counters:
         """``count`` positions from ``start`` on were computed in decode."""
         self.decode_tokens += count
         self.decode_context += _sum_from(start, count)
+
+    def count_said(self, num_tokens: int, num_drafts: int) -> None:
+        """A request said ``num_tokens`` in a step that computed ``num_drafts`` proposals for it."""
+        self.generated_tokens += num_tokens
+        self.draft_proposed += num_drafts
+        self.draft_accepted += num_tokens - 1
 
 
 def _sum_from(start: int, count: int) -> int:

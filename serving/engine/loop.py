@@ -15,12 +15,15 @@ from typing import Protocol
 
 from serving.engine.batch import Span
 from serving.engine.counters import Counters
+from serving.engine.draft_length import DraftLength
 from serving.engine.kv import Slots
 from serving.engine.memory import HoldsStates, Memory
 from serving.engine.plan import Plan, Policy, Snapshot
 from serving.engine.prefix import PrefixTree
 from serving.engine.sampling import Draw, Sampled
 from serving.engine.sequence import Delta, Outcome, Sequence, State
+from serving.engine.speculation import Proposes, Speculation
+from serving.engine.task import Task, tasks
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +31,14 @@ Delivery = list[tuple[Sequence, Delta]]
 Deliver = Callable[[Delivery], None]
 
 
-class Runs(HoldsStates, Protocol):
+class Runs(HoldsStates, Proposes, Protocol):
     """What the loop asks of the device side (``runner.Runner``)."""
 
-    def run(self, spans: list[Span], draws: list[Draw]) -> list[Sampled]:
-        """One drawn token per sampling span, in order; ``RuntimeError`` when the device fails."""
+    def run(self, spans: list[Span], draws: list[Draw]) -> list[list[Sampled]]:
+        """What each sampling span says, in order: one token, more when drafts were right.
+
+        ``RuntimeError`` when the device fails.
+        """
         ...
 
 
@@ -60,12 +66,14 @@ class Engine:
         end_ids: frozenset[int],
         deliver: Deliver,
         prefixes: PrefixTree | None = None,
+        draft_length: DraftLength | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = Counters()
         self._policy = policy
         self._runner = runner
         self._memory = Memory(slots, runner, prefixes)
+        self._speculation = None if draft_length is None else Speculation(runner, draft_length, end_ids)
         self._counts_prefixes = prefixes is not None
         self._max_batched_tokens = max_batched_tokens
         self._end_ids = end_ids
@@ -157,18 +165,31 @@ class Engine:
 
     def _run(self, plan: Plan) -> None:
         self._admit(plan.admit)
-        work = self._work(plan)
-        spans = [self._span(sequence, count) for sequence, count in work]
-        samplers = [sequence for (sequence, _), span in zip(work, spans, strict=True) if span.samples]
+        began_s = self._clock()
         try:
-            tokens = self._runner.run(spans, [sequence.draw for sequence in samplers])
+            work = tasks(plan, self._running, self._memory, self._drafts(plan))
+            samplers = [task for task in work if task.span.samples]
+            said = self._runner.run([task.span for task in work], [task.sequence.draw for task in samplers])
         except RuntimeError:
-            logger.exception("a step of %d requests failed; they are answered with an error", len(work))
-            for sequence, _ in work:
-                self._end(sequence, _Cancel(sequence.id, "failed", "engine_error"))
+            self._fail(plan)
             return
-        self._account(work, spans)
-        self._commit(samplers, tokens)
+        self._account(work)
+        num_tokens = self._commit(samplers, said)
+        if self._speculation is not None and plan.decode and not plan.prefill:
+            self._speculation.observe(len(work), num_tokens, self._clock() - began_s)
+
+    def _drafts(self, plan: Plan) -> dict[str, list[int]]:
+        if self._speculation is None:
+            return {}
+        spare_tokens = self._max_batched_tokens - plan.num_tokens
+        return self._speculation.drafts([self._running[one] for one in plan.decode], self._memory, spare_tokens)
+
+    def _fail(self, plan: Plan) -> None:
+        """The device failed: who was in the step is answered with an error, everybody else goes on."""
+        concerned = [*plan.decode, *(chunk.id for chunk in plan.prefill)]
+        logger.exception("a step of %d requests failed; they are answered with an error", len(concerned))
+        for request_id in concerned:
+            self._end(self._running[request_id], _Cancel(request_id, "failed", "engine_error"))
 
     def _admit(self, ids: tuple[str, ...]) -> None:
         now_s = self._clock()
@@ -183,36 +204,26 @@ class Engine:
             self.counters.prefix_cache_queries += sequence.request.num_prompt_tokens
             self.counters.prefix_cache_hits += sequence.num_cached
 
-    def _work(self, plan: Plan) -> list[tuple[Sequence, int]]:
-        """Who computes how many positions: decodes first and in the order of their slots, so that they are a view."""
-        decoding = sorted((self._running[one] for one in plan.decode), key=self._memory.slot_of)
-        chunks = ((self._running[chunk.id], chunk.num_tokens) for chunk in plan.prefill)
-        return [(one, 1) for one in decoding] + [(one, min(count, one.num_prefill_left)) for one, count in chunks]
-
-    def _span(self, sequence: Sequence, count: int) -> Span:
-        return Span(
-            slot=self._memory.slot_of(sequence),
-            start=sequence.num_computed,
-            tokens=sequence.next_tokens(count),
-            decodes=sequence.state is State.DECODE,
-            samples=sequence.num_computed + count >= sequence.request.num_prompt_tokens,
-        )
-
-    def _account(self, work: list[tuple[Sequence, int]], spans: list[Span]) -> None:
+    def _account(self, work: list[Task]) -> None:
         counters = self.counters
         counters.steps += 1
         counters.running_steps += len(work)
-        for (sequence, count), span in zip(work, spans, strict=True):
+        for task in work:
+            span, count = task.span, len(task.span.tokens)
             (counters.count_decode if span.decodes else counters.count_prefill)(span.start, count)
-            sequence.advance(count, len(work))
+            task.sequence.advance(count, len(work))
 
-    def _commit(self, samplers: list[Sequence], tokens: list[Sampled]) -> None:
-        now_s = self._clock()
-        self.counters.generated_tokens += len(tokens)
+    def _commit(self, samplers: list[Task], said: list[list[Sampled]]) -> int:
+        """Take in what the step said; the number of output tokens."""
+        now_s, num_tokens = self._clock(), 0
         delivery: Delivery = []
-        for sequence, token in zip(samplers, tokens, strict=True):
-            delta = sequence.append(token, now_s, self._end_ids)
-            if len(sequence.output) == 1:
+        for task, tokens in zip(samplers, said, strict=True):
+            sequence, num_drafts = task.sequence, task.span.num_drafts
+            is_first = not sequence.output
+            delta = sequence.commit(tokens, num_drafts, now_s, self._end_ids)
+            num_tokens += len(delta.tokens)
+            self.counters.count_said(len(delta.tokens), num_drafts)
+            if is_first:
                 self.counters.ttft_s.observe(now_s - sequence.arrived_s)
                 self._memory.keep(sequence)
             if sequence.state is State.DONE:
@@ -220,6 +231,7 @@ class Engine:
             if delta.outcome or sequence.request.stream:
                 delivery.append((sequence, delta))
         self._deliver(delivery)
+        return num_tokens
 
     def _end(self, sequence: Sequence, why: _Cancel) -> None:
         """Finish a request from outside the normal course."""
@@ -244,3 +256,5 @@ class Engine:
         counters = self.counters
         counters.running, counters.waiting = len(self._running), len(self._waiting)
         counters.kv_usage = self._memory.usage
+        if self._speculation is not None:
+            counters.draft_length, counters.draft_gain = self._speculation.length, self._speculation.gain

@@ -25,8 +25,11 @@ class Model(Protocol):
         """Take the weights in. Raises ``ModelNotSupported`` for a feature that is not there."""
         ...
 
-    def forward(self, batch: Batch, kv: KvCache) -> torch.Tensor:
-        """Compute every row, write its keys and values to ``kv``; float32 logits ``[logit_rows, vocab_size]``."""
+    def forward(self, batch: Batch, kv: KvCache, num_layers: int | None = None) -> torch.Tensor:
+        """Compute every row, write its keys and values to ``kv``; float32 logits ``[logit_rows, vocab_size]``.
+
+        ``num_layers``: only the first so many layers, then the final norm and the head.
+        """
         ...
 
 

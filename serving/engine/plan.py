@@ -90,6 +90,11 @@ class Plan:
         """Whether a forward pass would compute anything."""
         return bool(self.prefill or self.decode)
 
+    @property
+    def num_tokens(self) -> int:
+        """Positions that it computes."""
+        return len(self.decode) + sum(chunk.num_tokens for chunk in self.prefill)
+
 
 class Policy(Protocol):
     """The role that every module of ``batching/`` fills."""

@@ -36,11 +36,35 @@ class Draw:
 
 def sample(logits: torch.Tensor, draws: SequenceOf[Draw]) -> list[Sampled]:
     """One token per row of ``logits`` ``[row, vocabulary]``."""
-    ids: list[int] = logits.argmax(dim=-1).tolist()
-    for row, draw in enumerate(draws):
-        if draw.sampling.temperature >= GREEDY_BELOW:
-            ids[row] = _drawn(logits[row], draw.sampling, draw.random.random())
-    return [_with_logprobs(logits[row], ids[row], draw.sampling) for row, draw in enumerate(draws)]
+    best: list[int] = logits.argmax(dim=-1).tolist()
+    return [_one(logits[row], best[row], draw) for row, draw in enumerate(draws)]
+
+
+def verify(logits: torch.Tensor, draws: SequenceOf[Draw], drafts: SequenceOf[SequenceOf[int]]) -> list[list[Sampled]]:
+    """What each request says: its drafts as long as they are what it draws, then the first token that is not.
+
+    ``logits`` has one row per draft and one more, request by request. Proposals are certain (a distribution with one
+    point), for which drawing from the target and comparing is rejection sampling (arXiv 2211.17192, § 2.3): the draft
+    is kept with the target's probability of it, and what replaces it follows the rest. Each output token takes one
+    random number, so a seeded request draws what it would have drawn without drafts.
+    """
+    best: list[int] = logits.argmax(dim=-1).tolist()
+    said, row = [], 0
+    for draw, draft in zip(draws, drafts, strict=True):
+        tokens = list[Sampled]()
+        for offset, proposed in enumerate((*draft, None)):
+            tokens.append(_one(logits[row + offset], best[row + offset], draw))
+            if tokens[-1].id != proposed:
+                break
+        said.append(tokens)
+        row += len(draft) + 1
+    return said
+
+
+def _one(logits: torch.Tensor, best: int, draw: Draw) -> Sampled:
+    sampling = draw.sampling
+    token = _drawn(logits, sampling, draw.random.random()) if sampling.temperature >= GREEDY_BELOW else best
+    return _with_logprobs(logits, token, sampling)
 
 
 def _drawn(logits: torch.Tensor, sampling: Sampling, uniform: float) -> int:

@@ -48,6 +48,9 @@ class Sequence:
     """Prompt positions taken from a cache instead of computed."""
     looked_up: int = -1
     """Version of the prefix cache that ``waiting.num_cached_tokens`` is of."""
+    draft_proposed: int = 0
+    draft_accepted: int = 0
+    """Output tokens that a step gave beyond its first."""
     output: list[Sampled] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     scheduled_s: float | None = None
@@ -90,6 +93,16 @@ class Sequence:
         )  # fmt: skip
 
     @property
+    def tokens(self) -> list[int]:
+        """Prompt and output so far; to be read only."""
+        return self._tokens
+
+    @property
+    def num_output_left(self) -> int:
+        """Output tokens that it may still say."""
+        return self.request.max_tokens - len(self.output)
+
+    @property
     def num_prefill_left(self) -> int:
         """Prompt positions that are not computed yet."""
         return max(0, self.request.num_prompt_tokens - self.num_computed)
@@ -126,18 +139,32 @@ class Sequence:
         self.num_steps += 1
         self.sum_batch_sizes += batch_size
 
-    def append(self, token: Sampled, now_s: float, end_ids: frozenset[int]) -> Delta:
-        """Take a drawn token in; PREFILL → DECODE with the first, → DONE with the last."""
+    def commit(self, said: list[Sampled], num_drafts: int, now_s: float, end_ids: frozenset[int]) -> Delta:
+        """Take in what a step said; PREFILL → DECODE with the first token, → DONE with the last.
+
+        Tokens after the end are dropped, and positions of drafts that were not kept are forgotten.
+        """
+        pieces, taken = [], list[Sampled]()
+        for token in said:
+            pieces.append(self._append(token, now_s, end_ids))
+            taken.append(token)
+            if self.finish_reason is not None:
+                break
+        self.draft_proposed += num_drafts
+        self.draft_accepted += len(taken) - 1
+        self.num_computed -= num_drafts + 1 - len(taken)
+        if self.finish_reason is not None:
+            self.finish("answered")
+        return Delta("".join(pieces), tuple(taken), self.outcome)
+
+    def _append(self, token: Sampled, now_s: float, end_ids: frozenset[int]) -> str:
         self.state = State.DECODE
         self.output.append(token)
         self._tokens.append(token.id)
         self.last_token_s = now_s
         if self.first_token_s is None:
             self.first_token_s = now_s
-        piece = self._show(token.id, ends=token.id in end_ids and not self.request.ignore_eos)
-        if self.finish_reason is not None:
-            self.finish("answered")
-        return Delta(piece, (token,), self.outcome)
+        return self._show(token.id, ends=token.id in end_ids and not self.request.ignore_eos)
 
     def finish(self, outcome: Outcome, error: str | None = None) -> None:
         """→ DONE."""

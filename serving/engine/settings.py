@@ -33,6 +33,16 @@ class EngineSettings:
     """Positions of finished requests kept for prompts that begin alike; 0 keeps none."""
     eviction: str = "prefix_tree"
     """Which of them go when room is needed."""
+    drafting: str | None = None
+    """Speculative decoding: prompt_lookup, draft_model or self_speculative; absent drafts nothing."""
+    draft_length: int = 8
+    """Most tokens proposed for a request in one step."""
+    draft_adapts: bool = True
+    """Measure which length up to that pays at each load, none included; false always proposes as many as it can."""
+    draft_weights: Path | None = None
+    """For draft_model: the folder of a smaller model with the same tokenizer."""
+    draft_layers: int = 0
+    """For self_speculative: layers that draft."""
     max_queued_requests: int = 512
     """Waiting requests beyond this are answered 503 with Retry-After."""
     dtype: str = "auto"
@@ -46,7 +56,7 @@ class EngineSettings:
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
-        for key in ("max_num_seqs", "max_num_batched_tokens", "max_queued_requests", "threads"):
+        for key in ("max_num_seqs", "max_num_batched_tokens", "draft_length", "max_queued_requests", "threads"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be at least 1, got {getattr(self, key)}")
         if self.max_cached_tokens < 0:

@@ -87,6 +87,8 @@ def _of_sequence(sequence: Sequence, ended_s: float) -> dict[str, Value]:
         names.OUTPUT_TOKENS: num_output,
         names.COMPLETION_TOKENS_LEGACY: num_output,
         names.CACHE_READ_TOKENS: sequence.num_cached,
+        names.DRAFT_PROPOSED: sequence.draft_proposed,
+        names.DRAFT_ACCEPTED: sequence.draft_accepted,
     }
     if sequence.finish_reason:
         found[names.FINISH_REASONS] = [sequence.finish_reason]

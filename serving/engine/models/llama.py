@@ -72,11 +72,11 @@ class Model:
         self._head = self._embedding if config.get("tie_word_embeddings") else _tensor(tensors, "lm_head.weight")
         self._rotations = rope.table(config, sizes.head_dim, max_positions).to(self._embedding.device)[:, None]
 
-    def forward(self, batch: Batch, kv: KvCache) -> torch.Tensor:
-        """Compute every row of the batch; float32 logits ``[logit_rows, vocab_size]``."""
+    def forward(self, batch: Batch, kv: KvCache, num_layers: int | None = None) -> torch.Tensor:
+        """Compute every row through the first ``num_layers`` layers; float32 logits ``[logit_rows, vocab_size]``."""
         states = F.embedding(batch.tokens, self._embedding)
         rotations = self._rotations[batch.positions]
-        for index, layer in enumerate(self._layers):
+        for index, layer in enumerate(self._layers[:num_layers]):
             states = states + self._attention(layer, index, states, rotations, batch, kv)
             states = states + self._feed_forward(layer, states)
         return F.linear(self._normalised(states[batch.logit_rows], self._norm), self._head).float()

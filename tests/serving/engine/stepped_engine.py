@@ -5,7 +5,7 @@ from collections.abc import Sequence as SequenceOf
 from pathlib import Path
 from typing import Any
 
-from serving.engine.__main__ import build
+from serving.engine.construction import build
 from serving.engine.loop import Delivery
 from serving.engine.request import Request, Sampling
 from serving.engine.sequence import Sequence, State

@@ -1,6 +1,7 @@
 """Any schedule of submissions, cancels and failing steps ends with every request settled and every slot free."""
 
 import logging
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from conventions import plugins
 from serving.engine.batch import Span
+from serving.engine.draft import Ask
+from serving.engine.draft_length import DraftLength
 from serving.engine.kv import Move, Slots
 from serving.engine.loop import Delivery, Engine
 from serving.engine.prefix import BLOCK_SIZE, PrefixTree
@@ -30,14 +33,30 @@ class Script:
     calls: int = 0
     computed: list[tuple[bool, int]] = field(default_factory=list)
 
-    def run(self, spans: list[Span], draws: list[Draw]) -> list[Sampled]:
+    def run(self, spans: list[Span], draws: list[Draw]) -> list[list[Sampled]]:
         self.calls += 1
         if self.calls in self.failing_steps:
             raise RuntimeError("the device failed, as the script says")
         assert len(draws) == sum(span.samples for span in spans)
+        assert sum(len(span.tokens) for span in spans) <= 8
         assert [span.decodes for span in spans] == sorted((span.decodes for span in spans), reverse=True)
         self.computed += [(span.decodes, position) for span in spans for position in range(span.start, span.end)]
-        return [Sampled(self.tokens[(self.calls + row) % len(self.tokens)]) for row in range(len(draws))]
+        sampling = [span for span in spans if span.samples]
+        return [self._said(span, row) for row, span in enumerate(sampling)]
+
+    def _said(self, span: Span, row: int) -> list[Sampled]:
+        """Scripted tokens, one more for each draft that the script agrees with."""
+        drafts, said = list(span.tokens[len(span.tokens) - span.num_drafts :]), list[Sampled]()
+        for offset, draft in enumerate([*drafts, None]):
+            said.append(Sampled(self.tokens[(self.calls + row + offset) % len(self.tokens)]))
+            if said[-1].id != draft:
+                break
+        return said
+
+    def propose(self, asks: SequenceOf[Ask]) -> list[list[int]]:
+        """Drafts of any length up to the limit, right as often as the script repeats itself."""
+        assert all(ask.limit > 0 for ask in asks)
+        return [self.tokens[: (self.calls + ask.slot) % (ask.limit + 1)] for ask in asks]
 
     def move(self, move: Move, num_positions: int) -> None:
         assert move.target < move.source
@@ -53,13 +72,14 @@ class Script:
         assert places
 
 
-def engine(policy: str, script: Script, delivered: Delivery) -> tuple[Engine, Slots]:
+def engine(policy: str, script: Script, delivered: Delivery, drafts: int = 0) -> tuple[Engine, Slots]:
     """Room for 60 positions, of which prefixes may take 48 while nobody needs them."""
     slots = Slots(num_slots=3, num_positions=60)
     built = Engine(
         plugins.load(FOLDER, policy, "Policy")(), script, slots,
         max_batched_tokens=8, end_ids=frozenset([END_ID]), deliver=delivered.extend, clock=lambda: 1.0,
         prefixes=PrefixTree(3, plugins.load("serving.engine.eviction", "lru", "Policy")()),
+        draft_length=DraftLength(drafts, adapts=False) if drafts else None,
     )  # fmt: skip
     return built, slots
 
@@ -87,13 +107,18 @@ actions = st.lists(
 
 @pytest.mark.parametrize("policy", plugins.names(FOLDER))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
-@given(actions, st.lists(st.integers(0, 9), min_size=1, max_size=9), st.frozensets(st.integers(1, 40), max_size=3))
+@given(
+    actions,
+    st.lists(st.integers(0, 9), min_size=1, max_size=9),
+    st.frozensets(st.integers(1, 40), max_size=3),
+    st.integers(0, 4),
+)
 def test_every_schedule_settles_everyone_and_frees_everything(
-    policy: str, schedule: list[tuple[str, int, int]], tokens: list[int], failing: frozenset[int]
+    policy: str, schedule: list[tuple[str, int, int]], tokens: list[int], failing: frozenset[int], drafts: int
 ) -> None:
     delivered: Delivery = []
     script = Script(tokens, failing)
-    built, slots = engine(policy, script, delivered)
+    built, slots = engine(policy, script, delivered, drafts)
     sequences = play(built, slots, schedule)
     assert all(one.state is State.DONE for one in sequences)
     assert (slots.free_slots, slots.free_positions + slots.cached_positions) == (3, 60)
@@ -126,7 +151,12 @@ def check_counters(built: Engine, sequences: list[Sequence], script: Script) -> 
     assert (counters.prefill_tokens, counters.prefill_context) == (len(prefill), sum(prefill))
     assert (counters.decode_tokens, counters.decode_context) == (len(decode), sum(decode))
     assert counters.generated_tokens == sum(len(one.output) for one in sequences)
-    assert counters.decode_tokens == sum(max(0, len(one.output) - 1) for one in sequences)
+    assert counters.decode_tokens == sum(
+        max(0, len(one.output) - 1) - one.draft_accepted + one.draft_proposed for one in sequences
+    )
+    assert counters.draft_proposed == sum(one.draft_proposed for one in sequences)
+    assert counters.draft_accepted == sum(one.draft_accepted for one in sequences)
+    assert all(len(one.output) <= one.request.max_tokens for one in sequences)
     assert counters.running_steps == sum(one.num_steps for one in sequences)
     outcomes = [one.outcome for one in sequences]
     assert (counters.answered, counters.aborted) == (

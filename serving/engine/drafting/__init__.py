@@ -1,0 +1,1 @@
+"""Registry of drafters for speculative decoding: one module, one ``Drafter``; see ``draft.py`` for the role."""
