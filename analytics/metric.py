@@ -18,6 +18,8 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 import pyarrow as pa
 
+from analytics import idling as idle_policy
+from analytics.idling import SEPARATE, Idling
 from conventions import plugins
 from conventions.errors import PluginError
 
@@ -118,16 +120,20 @@ def run(
     by: tuple[Dimension, ...] = ("tier",),
     filters: Filters = Filters(),
     bucket_s: float | None = None,
+    idling: Idling = SEPARATE,
 ) -> pa.Table:
     """Rows ``bucket, tier, tenant, model, …, value, n`` of one metric, ordered by their keys.
 
     Columns that are not in ``by`` are NULL, ``bucket`` is NULL without ``bucket_s``. Further columns are those that
     the header's grain names (``origin``, ``part``) and the terms of a ratio (``joules``, ``tokens``, ``quality``).
+    ``idling`` says who is charged for idle joules, in metrics of energy, carbon and cost.
     """
-    return reader.query(statement(load(name)), parameters(window, by, filters, bucket_s))
+    return reader.query(statement(load(name), idling), parameters(window, by, filters, bucket_s, idling))
 
 
-def parameters(window: Window, by: tuple[Dimension, ...], filters: Filters, bucket_s: float | None) -> dict[str, Any]:
+def parameters(
+    window: Window, by: tuple[Dimension, ...], filters: Filters, bucket_s: float | None, idling: Idling = SEPARATE
+) -> dict[str, Any]:
     """What ``statement`` is run with."""
     return {
         "start": window.start.isoformat(),
@@ -138,12 +144,14 @@ def parameters(window: Window, by: tuple[Dimension, ...], filters: Filters, buck
         "tenants": list(filters.tenants),
         "models": list(filters.models),
         "runs": list(filters.runs),
+        **idle_policy.parameters(idling),
     }
 
 
-def statement(metric: Metric) -> str:
+def statement(metric: Metric, idling: Idling = SEPARATE) -> str:
     """The metric's SQL over the scoped relations, as it is sent to the store."""
-    return f"{_text('_scope')}SELECT * FROM (\n{metric.sql}\n)\nORDER BY ALL"
+    scope = _text("_scope") + _text("_parts") + idle_policy.fragment(idling.policy) + _text("_balance")
+    return f"{scope}SELECT * FROM (\n{metric.sql}\n)\nORDER BY ALL"
 
 
 def reference() -> str:

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from analytics import metric
+from analytics.idling import Idling
 from analytics.metric import Dimension, Filters, Window
 from collector.access import allowed
 from collector.answering import CLIENT_LEFT, answered
@@ -38,6 +39,8 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: tuple[Dimension, ...] = ()
     filters: Chosen = Chosen()
     bucket_s: float | None = None
+    idle: str = "separate"
+    reservations: dict[str, float] = {}
     format: Literal["arrow", "json", "csv"] = "arrow"
 
 
@@ -67,8 +70,12 @@ def _statement(asked: Question) -> tuple[str, dict[str, object]]:
     if asked.bucket_s is not None and not asked.bucket_s > 0:
         raise MalformedPayload(f"bucket_s must be positive, got {asked.bucket_s:g}")
     chosen = Filters(asked.filters.tiers, asked.filters.tenants, asked.filters.models, asked.filters.runs)
-    named = metric.parameters(window, asked.by, chosen, asked.bucket_s)
-    return metric.statement(metric.load(asked.metric)), named
+    try:
+        idling = Idling(asked.idle, asked.reservations)
+    except ValueError as error:
+        raise MalformedPayload(str(error)) from None
+    named = metric.parameters(window, asked.by, chosen, asked.bucket_s, idling)
+    return metric.statement(metric.load(asked.metric), idling), named
 
 
 def _window(asked: Question) -> Window:

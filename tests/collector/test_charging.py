@@ -10,9 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from analytics import metric
 from analytics.charges.intensity import Intensity
 from analytics.charges.prices import EnergyPrice, Hardware, Prices, TokenPrice
+from analytics.idling import SEPARATE, Idling
 from analytics.ledger.simulation import Load, Meters, Simulated, simulate
+from analytics.metric import Window
 from collector.charger import Charger
 from collector.gridfeed import Feed
 from collector.provider import GridContext
@@ -188,3 +191,22 @@ class Listed:
 
     def read(self, since: datetime, until: datetime) -> list[Intensity]:
         return [row for row in self.rows if since <= row.started_at < until]
+
+
+@pytest.mark.parametrize("idling", [SEPARATE, Idling("amortised"), Idling("reserved", {"archive": 0.5})], ids=str)
+def test_slots_answer_the_metrics_like_the_finest_grain(store: Store, simulated: Simulated, idling: Idling) -> None:
+    store.append_raw({"spans": spans_of(simulated), "metric_points": points_of(simulated)})
+    asyncio.run(settler(store).settle_now())
+    begin = datetime.fromtimestamp(simulated.window_ns[0] // SECOND // 10 * 10, UTC).replace(tzinfo=None)
+    window = Window(begin, begin + timedelta(seconds=110))
+    names = ("co2e_per_1k_successful_tokens", "sci_per_token", "cost_per_request", "cost_per_million_tokens", "energy")
+    slotted = {name: metric.run(store, name, window, ("tier",), idling=idling).to_pylist() for name in names}
+    store.query("DELETE FROM manifest WHERE relation = 'energy_spent'")
+    for name in names:
+        finest = metric.run(store, name, window, ("tier",), idling=idling).to_pylist()
+        assert [(row["part"], row.get("factor"), row.get("currency")) for row in slotted[name]] == [
+            (row["part"], row.get("factor"), row.get("currency")) for row in finest
+        ]
+        values = [row["value"] for row in slotted[name]]
+        assert values == pytest.approx([row["value"] for row in finest], rel=1e-9)
+        assert all(value > 0 for value in values)

@@ -15,6 +15,7 @@ from analytics.metric import Dimension, Filters, Window
 from conventions.errors import PluginError
 from dashboard import sample
 from store.writing import Store
+from tests.analytics.metrics.charges_recomputed import CHARGES
 from tests.analytics.metrics.recomputed import ENERGY, REQUESTS, Scope, answer
 
 Interval = tuple[int, float, float, str | None]
@@ -52,7 +53,7 @@ def test_runs_on_an_empty_store_and_answers_nothing(
 
 
 def test_every_metric_has_a_recomputation() -> None:
-    assert {*REQUESTS, *ENERGY} == set(metric.names())
+    assert {*REQUESTS, *ENERGY, *CHARGES} == set(metric.names())
 
 
 def test_an_unknown_metric_names_the_nearest_one() -> None:
@@ -83,9 +84,12 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values
 
 
+offsets = st.integers(0, 3599) | st.sampled_from([600, 1800])  # some joules lie in an interval that is charged
+
+
 request_rows = st.fixed_dictionaries(
     {
-        "offset_s": st.integers(0, 3599),
+        "offset_s": offsets,
         "tier": maybe(st.sampled_from(["scout", "expert"])),
         "tenant": maybe(st.sampled_from(["archive", "reading-room"])),
         "model_served": maybe(st.sampled_from(["s1", "e1"])),
@@ -104,18 +108,19 @@ request_rows = st.fixed_dictionaries(
         "e2e_s": seconds,
         "cache_result": maybe(st.sampled_from(["miss", "exact", "semantic"])),
         "energy_j": maybe(joules),
+        "cost_tokens": maybe(joules),
         "attempts": st.lists(
             st.tuples(st.sampled_from(["answered", "failed", "refused"]), st.lists(joules, max_size=2)), max_size=2
         ),
     }
 )
-interval_rows = st.tuples(st.integers(0, 3599), joules, joules, st.sampled_from([None, "overhead", "unclaimed"]))
+interval_rows = st.tuples(offsets, joules, joules, st.sampled_from([None, "overhead", "unclaimed"]))
 filters = st.sampled_from(
     [Filters(), Filters(), Filters(tiers=("scout",)), Filters(tenants=("archive",), runs=("run-1",))]
 )
 
 
-def settled(hour: datetime, requests: list[dict[str, Any]], intervals: list[Interval]) -> Any:
+def settled(hour: datetime, requests: list[dict[str, Any]], intervals: list[Interval], charging: str = "none") -> Any:
     rows: dict[str, list[dict[str, Any]]] = {
         "requests": [],
         "attempts": [],
@@ -125,15 +130,33 @@ def settled(hour: datetime, requests: list[dict[str, Any]], intervals: list[Inte
     for number, drawn in enumerate(requests):
         started_at = hour + timedelta(seconds=drawn["offset_s"])
         key = {"request_id": f"{hour:%H%d%m%Y}:{number}", "started_at": started_at}
+        currency = None if drawn["cost_tokens"] is None else _currency(drawn["offset_s"], charging)
+        key["currency"] = currency
         given_up = {name: value for name, value in drawn.items() if name not in ("offset_s", "attempts")}
         rows["requests"].append(key | given_up | {"trace_id": "t", "ended_at": started_at, "success_basis": "observed"})
         for attempt, (outcome, spent) in enumerate(drawn["attempts"], start=1):
-            rows["attempts"].append(key | {"attempt": attempt, "outcome": outcome, "ended_at": started_at})
+            when = {name: key[name] for name in ("request_id", "started_at")}
+            rows["attempts"].append(when | {"attempt": attempt, "outcome": outcome, "ended_at": started_at})
             parts = {"attempt": attempt, "device": "gpu0", "component": "decode"}
-            rows["attempt_energy"].extend(key | parts | {"joules": value} for value in spent)
+            rows["attempt_energy"].extend(when | parts | {"joules": value} for value in spent)
     for offset_s, idle, unattributed, reason in intervals:
-        rows["energy_intervals"].append(_interval(hour + timedelta(seconds=offset_s), idle, unattributed, reason))
+        row = _interval(hour + timedelta(seconds=offset_s), idle, unattributed, reason)
+        rows["energy_intervals"].append(row | _charges(offset_s, row["total_j"], charging))
     return rows
+
+
+def _currency(offset_s: int, charging: str) -> str:
+    return "USD" if charging == "mixed" and offset_s % 2 else "EUR"
+
+
+def _charges(offset_s: int, total_j: float, charging: str) -> dict[str, Any]:
+    """Charges of an interval: of none, of all, of some, or of two bases and currencies."""
+    if charging == "none" or (charging == "some" and offset_s % 2):
+        return {}
+    factor = {"grid_zone": "DE", "grid_source": "csv", "grid_g_per_kwh": 300.0 + offset_s, "grid_estimated": False}
+    basis = "marginal" if charging == "mixed" and offset_s % 2 else "average"
+    money = {"cost_energy": total_j * 0.02, "cost_device": 0.5, "currency": _currency(offset_s, charging)}
+    return factor | money | {"grid_basis": basis, "co2e_g": total_j * 0.1, "co2e_embodied_g": 0.25}
 
 
 def _interval(started_at: datetime, idle: float, unattributed: float, reason: str | None) -> dict[str, Any]:
@@ -159,6 +182,7 @@ hours = iter(range(1_000_000))
     chosen=filters,
     bucket_s=st.sampled_from([None, 600, 7200]),
     cut_s=st.integers(0, 900),
+    charging=st.sampled_from(["none", "all", "all", "some", "mixed"]),
 )
 def test_agrees_with_plain_python(
     store: Store,
@@ -168,9 +192,10 @@ def test_agrees_with_plain_python(
     chosen: Filters,
     bucket_s: int | None,
     cut_s: int,
+    charging: str,
 ) -> None:
     hour = DAY + timedelta(hours=next(hours) * 30)  # more than a day apart: no example sees another's requests
-    rows = settled(hour, requests, intervals)
+    rows = settled(hour, requests, intervals, charging)
     sample.write(store, rows)
     window = Window(hour + timedelta(seconds=cut_s), hour + timedelta(hours=1))
     scope = Scope(rows, window, by, chosen, bucket_s)
@@ -179,7 +204,7 @@ def test_agrees_with_plain_python(
         found = metric.run(store, name, window, by, chosen, bucket_s).to_pylist()
         values = {tuple(row[column] for column in grain): row["value"] for row in found}
         assert len(values) == len(found), f"{name}: two rows of one key"
-        expected = answer(name, scope)
+        expected = CHARGES[name](scope, rows["energy_intervals"]) if name in CHARGES else answer(name, scope)
         assert values.keys() == expected.keys(), name
         for key, value in expected.items():
             assert same(values[key], value), f"{name} {key}: {values[key]} is not {value}"
