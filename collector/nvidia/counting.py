@@ -28,12 +28,18 @@ class Counting:
 
 
 def measure(read: Callable[[], int], longest_s: float = LONGEST_S) -> Counting:
-    """Read until the counter has moved ``STEPS`` times or ``longest_s`` is over. Raises what ``read`` raises."""
+    """Look at the counter for ``STEPS`` steps or ``longest_s``. Raises what ``read`` raises."""
+    costs, periods = look(read, STEPS, longest_s)
+    return Counting(statistics.median(costs), statistics.median(periods) if periods else None)
+
+
+def look(read: Callable[[], int], steps: int, longest_s: float) -> tuple[list[float], list[float]]:
+    """Seconds of every reading, and between neighbouring steps of the counter, until ``steps`` or ``longest_s``."""
     costs: list[float] = []
     moved: list[float] = []
     last: int | None = None
     end_s = time.monotonic() + longest_s
-    while len(moved) < STEPS and (not costs or time.monotonic() < end_s):
+    while len(moved) < steps and (not costs or time.monotonic() < end_s):
         asked_s = time.perf_counter()
         value = read()
         answered_s = time.perf_counter()
@@ -42,5 +48,4 @@ def measure(read: Callable[[], int], longest_s: float = LONGEST_S) -> Counting:
             moved.append(answered_s)
         last = value
         time.sleep(PAUSE_S)
-    periods = [later - earlier for earlier, later in itertools.pairwise(moved)]
-    return Counting(statistics.median(costs), statistics.median(periods) if periods else None)
+    return costs, [later - earlier for earlier, later in itertools.pairwise(moved)]

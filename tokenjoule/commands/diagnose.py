@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,8 +19,18 @@ def doctor(
     ingest: Annotated[
         bool, typer.Option("--ingest", help="Also list the emitters that the collector has seen.")
     ] = False,
+    gpu_check: Annotated[
+        Path | None, typer.Option(help="Only try the meters of NVIDIA boards; write a recording for 'replay' here.")
+    ] = None,
+    gpu_seconds: Annotated[float, typer.Option(min=1.0, help="How long --gpu-check records.")] = 300.0,
+    gpu_load: Annotated[str | None, typer.Option(help="Command that loads the GPUs after 40 % of that time.")] = None,
 ) -> None:
     """Say what works here: Python, extras, energy probes, and with --ingest what the collector understood."""
+    if gpu_check is not None:
+        from tokenjoule.commands.gpu_check import check
+
+        check(gpu_check, gpu_seconds, gpu_load)
+        return
     console = Console()
     console.print(f"Python {sys.version.split()[0]}")
     for module, extra in EXTRAS.items():
