@@ -1,8 +1,8 @@
 """Electricity Maps API v3: average carbon intensity by zone and hour, lifecycle emissions.
 
 Asks ``/carbon-intensity/history`` (the last 24 hours, corrected ones among them) and ``/carbon-intensity/latest``. A
-value that the service estimated is marked estimated. It was written from the documented answers and has not been run against
-the service itself. Needs a token: ``[collector.grid] token = "${ELECTRICITYMAPS_TOKEN}"``.
+value that the service estimated is marked estimated. It was written from the documented answers and has not been run
+against the service itself. Needs a token: ``[collector.grid] token = "${ELECTRICITYMAPS_TOKEN}"``.
 """
 
 from collections.abc import Mapping, Sequence
