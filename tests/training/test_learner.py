@@ -12,22 +12,24 @@ from training.library_desk import batches, losses, shape, tasks, vocabulary
 from training.library_desk.journal import Journal
 from training.library_desk.learner import Learner, next_mixture
 from training.library_desk.losses import Distillation, Labels
-from training.library_desk.recipe import RECIPES, Budget
+from training.library_desk.recipe import OPTIMIZERS, RECIPES, Budget, OptimizerName
 
-RECIPE = replace(
-    RECIPES["scout"], batch_tokens=512, pool_exercises=96, validate_every_pools=1, validation_exercises=24,
-    warmup_share=0.1, mixed_precision=False,
-)  # fmt: skip
+every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 
 
-def _learner(folder: Path, steps: int) -> Learner:
+def _learner(folder: Path, steps: int, optimizer: OptimizerName = "adamw") -> Learner:
     model = shape.initialised("scout", seed=5)
-    return Learner(model, Labels(), RECIPE, Budget(steps=steps), 5, Journal(folder / "log.jsonl", "scout"))
+    recipe = replace(
+        RECIPES[optimizer]["scout"], batch_tokens=512, pool_exercises=96, validate_every_pools=1,
+        validation_exercises=24, warmup_share=0.1, mixed_precision=False,
+    )  # fmt: skip
+    return Learner(model, Labels(), recipe, Budget(steps=steps), 5, Journal(folder / "log.jsonl", "scout"))
 
 
-def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
+@every_optimizer
+def test_a_few_steps_lower_the_loss(tmp_path: Path, optimizer: OptimizerName) -> None:
     learner, seen = (
-        _learner(tmp_path, steps=25),
+        _learner(tmp_path, 25, optimizer),
         batches.pool(vocabulary.build(), 9, 0, tasks.traffic_mix(), 64, 2048)[0],
     )
     before = Labels()(learner.model, seen).item()
@@ -35,8 +37,9 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
     assert Labels()(learner.model, seen).item() < before - 1.0
 
 
-def test_a_stopped_and_resumed_run_ends_in_the_same_state(tmp_path: Path) -> None:
-    straight, first, second = (_learner(tmp_path, steps=14) for _ in range(3))
+@every_optimizer
+def test_a_stopped_and_resumed_run_ends_in_the_same_state(tmp_path: Path, optimizer: OptimizerName) -> None:
+    straight, first, second = (_learner(tmp_path, 14, optimizer) for _ in range(3))
     straight.run(tmp_path / "straight.pt")
     _stop_after(first, 8, tmp_path / "stopped.pt")
     second.resume(tmp_path / "stopped.pt")
@@ -124,7 +127,8 @@ def test_a_budget_ends_by_steps_or_by_seconds(steps: int, seconds: float, progre
 
 
 def test_the_learning_rate_warms_up_and_falls_to_its_floor() -> None:
-    rates = [RECIPE.learning_rate(done / 10) for done in range(11)]
-    assert rates[0] < rates[1] == pytest.approx(RECIPE.peak_lr)
+    recipe = replace(RECIPES["adamw"]["scout"], warmup_share=0.1)
+    rates = [recipe.learning_rate(done / 10) for done in range(11)]
+    assert rates[0] < rates[1] == pytest.approx(recipe.peak_lr)
     assert rates[1:] == sorted(rates[1:], reverse=True)
-    assert rates[-1] == pytest.approx(RECIPE.floor_lr)
+    assert rates[-1] == pytest.approx(recipe.floor_lr)

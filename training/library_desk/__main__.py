@@ -9,7 +9,7 @@ import torch
 
 from conventions import logs
 from training.library_desk import evaluate, production, tasks
-from training.library_desk.recipe import Budget
+from training.library_desk.recipe import OPTIMIZERS, Budget
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,6 +48,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--warm-restart", action="store_true", help="with --resume: a new schedule and budget from there"
     )
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adamw", help="the shipped weights are AdamW's")
     parser.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third slower")
     parser.add_argument(
         "--collector", metavar="URL", help="report joules and progress there (default: OTEL_EXPORTER_OTLP_ENDPOINT)"
@@ -70,7 +71,7 @@ def _train(arguments: argparse.Namespace) -> None:
     order = [arguments.only] if arguments.only else ["expert", "scout"]
     plan = production.Plan(
         out=arguments.out, checkpoints=arguments.checkpoints, seed=arguments.seed, resume=arguments.resume,
-        warm_restart=arguments.warm_restart,
+        warm_restart=arguments.warm_restart, optimizer=arguments.optimizer,
         mixed_precision=arguments.precision == "bf16", gradient_checkpointing=arguments.gradient_checkpointing,
         collector=arguments.collector,
     )  # fmt: skip

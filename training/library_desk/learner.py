@@ -15,6 +15,7 @@ from training.job import current_job
 from training.library_desk import batches, tasks, vocabulary
 from training.library_desk.batches import Batch
 from training.library_desk.journal import Journal
+from training.library_desk.optimizer import Optimizer
 from training.library_desk.recipe import Budget, Recipe
 from training.library_desk.tasks import Cell
 from training.library_desk.validation import Validation
@@ -60,9 +61,7 @@ class Learner:
         self._seed, self._journal = seed, journal
         self._tokenizer = vocabulary.build()
         self._validation = Validation.drawn(self._tokenizer, recipe.validation_exercises)
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=recipe.peak_lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True
-        )
+        self._optimizer = Optimizer(model, recipe)
         self.position = Position()
         if recipe.gradient_checkpointing:
             model.activation_checkpointing_enable()
@@ -129,13 +128,11 @@ class Learner:
 
     def _step(self, batch: Batch) -> tuple[float, float]:
         """One optimiser step; the loss in nats per answer token and the gradient's norm before clipping."""
-        self._optimizer.param_groups[0]["lr"] = self._recipe.learning_rate(self.progress)
         with self._precision():
             loss = self._loss(self.model, batch)
-        self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._recipe.max_grad_norm)
-        self._optimizer.step()
+        self._optimizer.step_at(self._recipe.learning_rate(self.progress))
         self.position.step += 1
         self.position.batch += 1
         self.position.num_tokens += batch.num_tokens

@@ -12,7 +12,7 @@ from training.library_desk.exercise import MAX_ANSWER_TOKENS, Exercise
 from training.library_desk.journal import Journal
 from training.library_desk.learner import Learner, Loss
 from training.library_desk.losses import Distillation, Labels
-from training.library_desk.recipe import RECIPES, Budget, Recipe
+from training.library_desk.recipe import RECIPES, Budget, OptimizerName, Recipe
 from training.track import Job, track
 
 HELDOUT_SEED: Final = 20_26
@@ -31,6 +31,7 @@ class Plan:
     seed: int
     resume: bool = False
     warm_restart: bool = False
+    optimizer: OptimizerName = "adamw"
     mixed_precision: bool = True
     gradient_checkpointing: bool = False
     collector: str | None = None
@@ -87,9 +88,8 @@ def _loss(name: str, plan: Plan) -> Loss:
 
 
 def _recipe(name: str, plan: Plan) -> Recipe:
-    return dataclasses.replace(
-        RECIPES[name], mixed_precision=plan.mixed_precision, gradient_checkpointing=plan.gradient_checkpointing
-    )
+    own, checkpointing = RECIPES[plan.optimizer][name], plan.gradient_checkpointing
+    return dataclasses.replace(own, mixed_precision=plan.mixed_precision, gradient_checkpointing=checkpointing)
 
 
 def _write_result(name: str, plan: Plan, learner: Learner, journal: Journal) -> None:

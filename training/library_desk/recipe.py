@@ -2,12 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+OptimizerName = Literal["adamw", "muon"]
+OPTIMIZERS: Final[tuple[OptimizerName, ...]] = get_args(OptimizerName)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """One model's optimisation; the defaults suit four million parameters and batches of 1,280 tokens."""
 
+    optimizer: OptimizerName = "adamw"
     peak_lr: float = 1e-3
     floor_lr: float = 2e-5
     warmup_share: float = 0.04
@@ -31,7 +36,15 @@ class Recipe:
         return self.floor_lr + (self.peak_lr - self.floor_lr) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-RECIPES = {"expert": Recipe(), "scout": Recipe(peak_lr=2e-3)}
+RECIPES = {
+    "adamw": {"expert": Recipe(), "scout": Recipe(peak_lr=2e-3)},
+    # Larger batches, because making a step orthogonal costs as much as 1,280 tokens of the expert.
+    "muon": {
+        "expert": Recipe("muon", peak_lr=3e-3, floor_lr=3e-5, batch_tokens=2560, validate_every_pools=2),
+        "scout": Recipe("muon", peak_lr=5e-3, floor_lr=3e-5, batch_tokens=2560, validate_every_pools=2),
+    },
+}
+"""By optimiser and model; the shipped weights are AdamW's."""
 
 
 @dataclass(frozen=True, slots=True)
