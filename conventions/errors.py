@@ -11,6 +11,7 @@ TokenjouleError
 ├── StoreError          the store cannot be opened, read or written
 │   ├── StoreLocked         another process owns the file
 │   ├── StoreTooNew         written by a newer tokenjoule
+│   ├── RowsRefused         rows that the store will never take; the fault is theirs, not the disk's
 │   └── QueryRefused        a query that the read-only API does not run
 ├── TraceFormatError    a request trace with a bad row (file, line, reason)
 ├── ModelNotSupported   a checkpoint that the engine cannot run; the message says what is missing
@@ -66,6 +67,10 @@ class StoreLocked(StoreError):
 
 class StoreTooNew(StoreError):
     """The file was written by a newer tokenjoule than this one."""
+
+
+class RowsRefused(StoreError):
+    """Rows that the store will not take however often they are offered."""
 
 
 class QueryRefused(StoreError):

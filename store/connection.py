@@ -11,11 +11,13 @@ from pathlib import Path
 
 import duckdb
 
-from conventions.errors import StoreError, StoreLocked, StoreTooNew
+from conventions.errors import RowsRefused, StoreError, StoreLocked, StoreTooNew
 from store import archive
 
 FILE_NAME = "tokenjoule.duckdb"
-CHECKPOINT_AT = "64MB"  # of log; DuckDB's 16 MB rewrote the newest row group so often that it took half of all CPU time
+CHECKPOINT_BYTES = 64_000_000  # of log; at DuckDB's 16 MB rewriting the newest row group took half of all CPU time
+OWN_CHECKPOINT_AT = "256MB"  # DuckDB's own checkpoint, should ours not be possible for a while
+THEIR_FAULT = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.NotSupportedError)
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +76,15 @@ def mapped_errors(doing: str) -> Iterator[None]:
         raise StoreError(f"{doing}: {error}") from error
 
 
+@contextmanager
+def blaming_rows(doing: str) -> Iterator[None]:
+    """DuckDB's errors that will come again with the same rows become ``RowsRefused``."""
+    try:
+        yield
+    except THEIR_FAULT as error:
+        raise RowsRefused(f"{doing}: {error}") from error
+
+
 def _harden(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     """Files are closed to SQL but for the archive, which the views read. A second connection finds it done."""
     if connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
@@ -90,7 +101,7 @@ def _harden(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
 def _config(memory_limit: str, threads: int) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "memory_limit": memory_limit,
-        "checkpoint_threshold": CHECKPOINT_AT,
+        "checkpoint_threshold": OWN_CHECKPOINT_AT,
         "threads": threads,
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,
@@ -116,6 +127,14 @@ def _is_about_log(error: StoreError) -> bool:
     if any(passing in text for passing in ("No space left", "File too large", "Out of Memory", "out of memory")):
         return False  # the log is sound: it is read when there is room again
     return "WAL" in text or "write-ahead log" in text.lower()
+
+
+def log_bytes(file: Path) -> int:
+    """Bytes of the write-ahead log of ``file``."""
+    try:
+        return _log_file(file).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _log_file(file: Path) -> Path:

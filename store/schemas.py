@@ -30,7 +30,7 @@ def columns(relation: str) -> dict[str, str]:
 
 @cache
 def _read(relation: str) -> tuple[pa.Schema, frozenset[str], tuple[tuple[str, str], ...]]:
-    if relation not in (*definitions.RELATIONS, "manifest", "archive_files"):
+    if relation not in (*definitions.RELATIONS, "manifest", "archive_files", "spool_progress"):
         raise StoreError(unknown("relation", relation, list(definitions.RELATIONS)))
     with duckdb.connect(":memory:") as memory:
         memory.execute(definitions.table(relation, relation))

@@ -13,8 +13,8 @@ from conventions.errors import StoreTooNew
 from store import definitions, schemas
 
 SCHEMA_VERSION: Final = 1
-BOOKS: Final = ("manifest", "archive_files")
-"""Tables by which the views know what is current and what is archived."""
+BOOKS: Final = ("manifest", "archive_files", "spool_progress")
+"""Tables by which the views know what is current and archived, and the collector what of its spool is stored."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from conventions.errors import StoreError
 from conventions.plugins import unknown
-from store import archive, connection, days, definitions, frames, generations, relations, space, versions
+from store import archive, connection, days, definitions, frames, generations, progress, relations, space, versions
 from store.connection import mapped_errors, transaction
 from store.limits import Limits
+from store.owner import Connect, Owner
 from store.untrusted import UntrustedQuery
 
 _log = logging.getLogger(__name__)
@@ -28,18 +29,16 @@ class Store:
     Writes take one lock; each query has its own cursor and sees the last committed state.
     """
 
-    def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection], file: Path, reserve: int = 0) -> None:
+    def __init__(self, connect: Connect, file: Path, reserve: int = 0) -> None:
         self.file = file
         self.archive = archive.folder_of(file)
         self.keeping = threading.Lock()  # held by sealing, retention and backup, one at a time
-        self._connect = connect
         self._reserve = reserve
-        self._root = connect()
-        self._writer = self._root.cursor()
-        self._lock = threading.Lock()
-        self._given_up = False  # by DuckDB, after an error that it calls fatal, such as a full disk
+        self._owner = Owner(connect, file, self._reopened, self._checkpointed)
         self._day_tables: set[str] = set()
         self._generation = 0
+        self._spooled = 0  # the sequence number that is committed
+        self._held = 0  # the one that the file holds, whatever becomes of the log
 
     @classmethod
     def open(cls, path: Path | str, *, memory_limit: str = "2GB", threads: int = 1, reserve: int = 0) -> Self:
@@ -66,17 +65,32 @@ class Store:
 
     def append_raw(self, tables: Mapping[str, pa.Table]) -> None:
         """Append rows of ``definitions.RAW`` in one transaction. Raises ``StoreError``, keeping nothing."""
-        space.require(self.file.parent, self._reserve)
-        with self._writing("append"):
-            fresh = [name for relation, table in tables.items() for name in self._append_days(relation, table)]
-        self._day_tables.update(fresh)
+        self._append(tables)
+
+    def append_spooled(self, tables: Mapping[str, pa.Table], sequence: int) -> None:
+        """Append rows, of ``definitions.RECORDS`` too, and note in the same transaction that ``sequence`` is stored.
+
+        Does nothing when it is already. Raises ``StoreError``, keeping nothing; ``RowsRefused`` when it is of no use
+        to try again.
+        """
+        self._append(tables, sequence)
+
+    @property
+    def spooled_until(self) -> int:
+        """The highest sequence number given to ``append_spooled`` that is committed, 0 before the first."""
+        return self._spooled
+
+    @property
+    def held_until(self) -> int:
+        """The one that a checkpoint has brought into the database file: that much no unreadable log can take away."""
+        return self._held
 
     def append_records(self, relation: str, table: pa.Table) -> None:
         """Append rows to one of ``definitions.RECORDS``. Raises ``StoreError``."""
         if relation not in definitions.RECORDS:
             raise StoreError(unknown("append-only relation", relation, list(definitions.RECORDS)))
         space.require(self.file.parent, self._reserve)
-        with self._writing(f"append to {relation}"):
+        with self._owner.writing(f"append to {relation}"):
             self._insert(relation, table)
 
     def replace_buckets(self, tables: Mapping[str, pa.Table], buckets: Mapping[str, Sequence[int]]) -> None:
@@ -90,11 +104,12 @@ class Store:
         listed = dict(buckets)
         generations.check(placed, listed)
         space.require(self.file.parent, self._reserve)
-        with self._writing("replace buckets"):
+        with self._owner.writing("replace buckets"):
             self._generation += 1
             for relation, table in placed.items():
                 self._insert(f"{relation}_rows", _stamped(table, self._generation))
             self._insert("manifest", generations.manifest_rows(listed, self._generation))
+        self._owner.checkpoint_when_due()
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """All rows of a trusted statement. Raises ``StoreError``."""
@@ -116,24 +131,20 @@ class Store:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor of its own for the rest of this package; its user closes it and maps its errors."""
-        if self._given_up:
-            with self._lock:
-                self._open_again()
-        return self._root.cursor()
+        return self._owner.cursor()
 
     def compact(self, min_stale_share: float = 0.5) -> list[str]:
         """Drop replaced generations of relations of which at least ``min_stale_share`` is stale; returns their names.
 
         Readers keep their snapshot. Rewriting only then keeps the cost per settled row constant. Raises ``StoreError``.
         """
-        with self._writing("compact"):
-            stale = [
-                name for name in definitions.SETTLED if generations.stale_share(self._writer, name) >= min_stale_share
-            ]
+        with self._owner.writing("compact") as writer:
+            stale = [name for name in definitions.SETTLED if generations.stale_share(writer, name) >= min_stale_share]
             for relation in stale:
-                generations.rewrite(self._writer, relation)
+                generations.rewrite(writer, relation)
             if stale:
-                generations.rewrite_manifest(self._writer)
+                generations.rewrite_manifest(writer)
+            progress.shorten(writer)
         if stale:
             self.checkpoint()
         return stale
@@ -144,18 +155,11 @@ class Store:
         Returns False, having done nothing, when readers still need what would be dropped; DuckDB checkpoints by
         itself later.
         """
-        with self._lock, mapped_errors("checkpoint"), self._noting_fatal():
-            try:
-                self._writer.execute("CHECKPOINT")
-            except duckdb.TransactionException:
-                return False
-            return True
+        return self._owner.checkpoint()
 
     def close(self) -> None:
         """Finish the write in progress, checkpoint and release the file. Safe to call twice."""
-        with self._lock:
-            self._writer.close()
-            self._root.close()
+        self._owner.close()
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +176,7 @@ class Store:
                 versions.bring_forward(self._writer, found)
                 self._define()
             self._generation = generations.newest(self._writer)
+            self._spooled = progress.reached(self._writer)
             self._tidy_archive()
         try:
             self.checkpoint()  # definitions do not stay in the log: replay failures cluster there
@@ -200,42 +205,43 @@ class Store:
     @contextmanager
     def still(self) -> Iterator[None]:
         """Writes wait meanwhile."""
-        with self._lock:
+        with self._owner.lock:
             yield
 
     @contextmanager
     def rearranging(self, doing: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """The writer's cursor in one transaction that may drop and archive days; the views follow. No appends then."""
-        with self._writing(doing):
-            yield self._writer
+        with self._owner.writing(doing) as writer:
+            yield writer
             self._follow()
 
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[None]:
-        with self._lock, mapped_errors(doing), self._noting_fatal():
-            self._open_again()
-            with transaction(self._writer):
-                yield
+    @property
+    def _writer(self) -> duckdb.DuckDBPyConnection:
+        return self._owner.writer
 
-    @contextmanager
-    def _noting_fatal(self) -> Iterator[None]:
-        try:
-            yield
-        except (duckdb.FatalException, duckdb.InternalException):
-            self._given_up = True
-            raise
-
-    def _open_again(self) -> None:
-        """Once DuckDB has given the database up, every statement fails until it is opened again: nothing is lost."""
-        if not self._given_up:
-            return
-        self._writer.close()
-        self._root.close()
-        self._root = self._connect()
-        self._writer = self._root.cursor()
+    def _reopened(self) -> None:
         self._day_tables = {name for relation in definitions.RAW for name in days.existing(self._writer, relation)}
-        self._given_up = False
-        _log.warning("%s was opened again", self.file)
+        self._spooled = progress.reached(self._writer)
+
+    def _checkpointed(self) -> None:
+        self._held = self._spooled
+
+    def _append(self, tables: Mapping[str, pa.Table], sequence: int | None = None) -> None:
+        space.require(self.file.parent, self._reserve)
+        fresh: list[str] = []
+        with self._owner.writing("append"):
+            if sequence is not None and sequence <= self._spooled:
+                return
+            for relation, table in tables.items():
+                if relation in definitions.RECORDS and sequence is not None:
+                    self._insert(relation, table)
+                else:
+                    fresh += self._append_days(relation, table)
+            if sequence is not None:
+                progress.advance(self._writer, sequence)
+        self._day_tables.update(fresh)
+        self._spooled = max(self._spooled, sequence or 0)
+        self._owner.checkpoint_when_due()
 
     def _append_days(self, relation: str, table: pa.Table) -> list[str]:
         if relation not in definitions.RAW:
@@ -253,9 +259,7 @@ class Store:
     def _insert(self, name: str, rows: pa.Table) -> None:
         self._writer.register("incoming", _told(rows))
         self._writer.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
-        self._writer.unregister(
-            "incoming"
-        )  # not after an error: an aborted transaction refuses it; the rollback does it
+        self._writer.unregister("incoming")  # not after an error: an aborted transaction refuses it; rolling back does
 
 
 def _told(rows: pa.Table) -> pa.Table:
