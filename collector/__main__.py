@@ -28,19 +28,21 @@ from collector.charger import Charger
 from collector.connections import Connections, raise_file_limit
 from collector.counters import Counters
 from collector.gridfeed import Feed, open_provider, yearly_mean
+from collector.intake import Intake
 from collector.logrecords import LogDecoder
+from collector.making import RowMaker
 from collector.pipeline import Pipeline
 from collector.points import PointDecoder
-from collector.receive import Intake
 from collector.recognition import every_dialect
 from collector.sampling import running, samplers
 from collector.settings import MEGABYTE, CollectorSettings, require_tokens_off_loopback
 from collector.settle import Settler
 from collector.signals import Signal
 from collector.spans import SpanDecoder
+from collector.spool.segments import SPOOL, Spool
 from collector.upkeep import Upkeep
 from conventions import logs, settings
-from conventions.errors import SettingsError, TokenjouleError
+from conventions.errors import SettingsError, StoreError, TokenjouleError
 from store.writing import Store
 
 _log = logging.getLogger(__name__)
@@ -104,7 +106,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 async def _run(configured: CollectorSettings, listener: socket.socket, store: Store) -> None:
     counters = Counters()
-    pipeline = Pipeline(store, configured.queue, counters)
+    limit = configured.max_body_mb * MEGABYTE
+    taken_in = _signals(configured)
+    spool = Spool(store.file.parent / SPOOL, store.spooled_until, reserve=configured.min_free_mb * MEGABYTE)
+    maker = RowMaker(taken_in, limit, counters)
+    pipeline = Pipeline(store, spool, maker.tables, configured.queue, counters)
+    await _replayed(pipeline, len(spool.left))
     feed, yearly = _grid(configured, store)
     settler = Settler(store, configured.settle, Charger.of(configured, yearly))
     feeding = asyncio.create_task(feed.run()) if feed else None
@@ -112,13 +119,9 @@ async def _run(configured: CollectorSettings, listener: socket.socket, store: St
     settling.add_done_callback(_report_end)
     upkeep = Upkeep(store, configured.upkeep)
     keeping = asyncio.create_task(upkeep.run())
-    with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decoder") as decoders:
-        limit = configured.max_body_mb * MEGABYTE
+    with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="reader") as readers:
         admission = Admission(configured.queue.max_mb * MEGABYTE, configured.queue.retry_after_s)
-        intake = Intake(pipeline, admission, decoders, counters, limit, configured.tokens.ingest)
-        decoder = SpanDecoder(every_dialect(), capture_content=configured.capture_content)
-        records = LogDecoder(capture_content=configured.capture_content)
-        taken_in = (signals.traces(decoder), signals.metrics(PointDecoder()), signals.logs(records))
+        intake = Intake(pipeline, admission, readers, counters, limit, configured.tokens.ingest)
         app = application(
             Parts(store, settler, settling, pipeline, intake, taken_in, configured.tokens, configured.backups)
         )
@@ -147,6 +150,27 @@ def _grid(configured: CollectorSettings, store: Store) -> tuple[Feed | None, Int
     feed = Feed(store, provider, yearly, configured.grid.refresh_s)
     feed.start()
     return feed, yearly
+
+
+def _signals(configured: CollectorSettings) -> tuple[Signal, ...]:
+    content = configured.capture_content
+    spans = SpanDecoder(every_dialect(), capture_content=content)
+    return (
+        signals.traces(spans),
+        signals.metrics(PointDecoder()),
+        signals.logs(LogDecoder(capture_content=content)),
+    )
+
+
+async def _replayed(pipeline: Pipeline, left: int) -> None:
+    """Wait until what an earlier run acknowledged is in the store, unless the store takes nothing."""
+    if not left:
+        return
+    _log.info("%d acknowledged requests are in the spool and not in the store: storing them", left)
+    try:
+        await asyncio.wrap_future(pipeline.caught_up())
+    except StoreError as error:
+        _log.error("they stay in the spool for now: %s", error)
 
 
 def _grpc(

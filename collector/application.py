@@ -14,14 +14,17 @@ from starlette.routing import Route
 from collector.access import allowed
 from collector.answering import CONCURRENT_QUERIES
 from collector.backup import backup_endpoint
+from collector.freshness import after_all, after_most
+from collector.intake import Intake
 from collector.measure import measure_endpoint
 from collector.pipeline import Pipeline
 from collector.query import query_endpoint
-from collector.receive import Endpoint, Intake, receive_endpoint
+from collector.receive import Endpoint, receive_endpoint
 from collector.records import records_endpoint
 from collector.settings import TokenSettings
 from collector.settle import Settler
 from collector.signals import Signal
+from collector.storing import STOPPED
 from store.limits import Limits
 from store.writing import Store
 
@@ -52,9 +55,7 @@ def application(parts: Parts) -> Starlette:
         routes=[
             *receivers,
             *_reading(parts),
-            Route("/v1/records/{relation}", records_endpoint(parts.store, parts.tokens.admin), methods=["POST"]),
-            Route("/v1/backup", backup_endpoint(parts.store, parts.backups, parts.tokens.admin), methods=["POST"]),
-            Route("/v1/settle", _settle_endpoint(parts), methods=["POST"]),
+            *_administering(parts),
             Route("/health", _health_endpoint(parts)),
             Route("/metrics", _metrics_endpoint(parts.intake)),
         ]
@@ -66,7 +67,22 @@ def _reading(parts: Parts) -> list[Route]:
     slots, tokens = anyio.CapacityLimiter(CONCURRENT_QUERIES), parts.tokens
     query = query_endpoint(parts.store, Limits(), tokens.query, slots)
     measure = measure_endpoint(parts.store, Limits(), slots, tokens.query, tokens.measure)
-    return [Route("/v1/query", query, methods=["POST"]), Route("/v1/measure", measure, methods=["POST"])]
+    measuring = [tokens.query, *([tokens.measure] if tokens.measure else [])]
+    return [
+        Route("/v1/query", after_most(query, parts.pipeline, [tokens.query]), methods=["POST"]),
+        Route("/v1/measure", after_most(measure, parts.pipeline, measuring), methods=["POST"]),
+    ]
+
+
+def _administering(parts: Parts) -> list[Route]:
+    """What needs the admin token."""
+    token = parts.tokens.admin
+    backup = backup_endpoint(parts.store, parts.backups, token)
+    return [
+        Route("/v1/records/{relation}", records_endpoint(parts.pipeline, token), methods=["POST"]),
+        Route("/v1/backup", after_all(backup, parts.pipeline, token), methods=["POST"]),
+        Route("/v1/settle", after_all(_settle_endpoint(parts), parts.pipeline, token), methods=["POST"]),
+    ]
 
 
 def _settle_endpoint(parts: Parts) -> Endpoint:
@@ -81,10 +97,11 @@ def _settle_endpoint(parts: Parts) -> Endpoint:
 def _health_endpoint(parts: Parts) -> Endpoint:
     async def health(_request: Request) -> Response:
         if not parts.pipeline.alive:
-            return JSONResponse({"status": "the writer has stopped: restart the collector"}, status_code=503)
+            return JSONResponse({"status": STOPPED}, status_code=503)
         if parts.settling.done():
             return JSONResponse({"status": "settling has stopped: restart the collector"}, status_code=503)
-        return JSONResponse({"status": "ok"})
+        trouble = parts.pipeline.trouble
+        return JSONResponse({"status": f"nothing is stored at the moment: {trouble}" if trouble else "ok"})
 
     return health
 

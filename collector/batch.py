@@ -34,7 +34,10 @@ class Refusals:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tables ready for ``Store.append_raw``, with counts of what they hold, refused, cut and passed over."""
+    """Tables ready for the store, with counts of what they hold, refused, cut and passed over.
+
+    Of a request that was only checked there are the counts and no tables.
+    """
 
     tables: dict[str, pa.Table]
     accepted: int

@@ -24,25 +24,22 @@ class Counters:
         self.refused = self._counter("refused_requests", "requests refused whole", "status")
         self.cut = self._counter("cut_values", "attribute values, attributes or events cut to their limits")
         self.commits = self._counter("commits", "transactions committed")
-        self.failed_commits = self._counter("failed_commits", "transactions that failed and were not acknowledged")
+        self.failed_syncs = self._counter("failed_syncs", "writes of the spool that failed and were not acknowledged")
+        self.set_aside = self._counter("set_aside_requests", "acknowledged requests of which no rows could be stored")
+        self.failed_commits = self._counter("failed_commits", "transactions that failed and are tried again")
         self.lost_samples = self._counter("lost_samples", "rounds of own samples that could not be queued or stored")
         self.connections = self._gauge("connections", "open HTTP connections")
         self.closed_connections = self._counter("closed_connections", "HTTP connections ended by a bound", "why")
-        self.queue_rows = self._gauge("queue_rows", "rows waiting for the writer")
-        self.queue_bytes = self._gauge("queue_bytes", "bytes waiting for the writer")
-        self.commit_seconds = Histogram(
-            "tokenjoule_collector_commit_seconds",
-            "time of one transaction",
-            buckets=COMMIT_BUCKETS_S,
-            registry=self.registry,
-        )
+        self.queue_rows = self._gauge("queue_rows", "rows taken in that wait for the store")
+        self.queue_bytes = self._gauge("queue_bytes", "bytes taken in that wait for the store")
+        self.commit_seconds = self._seconds("commit_seconds", "time of one transaction")
+        self.sync_seconds = self._seconds("sync_seconds", "time of one write of the spool, until it is on disk")
 
     def count(self, signal: str, batch: Batch) -> None:
-        """What one decoded request held."""
+        """What one request held; what was cut of it is counted when its rows are made."""
         self.received.labels(signal).inc(batch.accepted + batch.refusals.count + batch.passed_over)
         self.rejected.labels(signal).inc(batch.refusals.count)
         self.passed_over.labels(signal).inc(batch.passed_over)
-        self.cut.inc(batch.cut)
 
     def text(self) -> bytes:
         """All of them in Prometheus text format."""
@@ -50,6 +47,9 @@ class Counters:
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(f"tokenjoule_collector_{name}", description, labels, registry=self.registry)
+
+    def _seconds(self, name: str, description: str) -> Histogram:
+        return Histogram(f"tokenjoule_collector_{name}", description, buckets=COMMIT_BUCKETS_S, registry=self.registry)
 
     def _gauge(self, name: str, description: str) -> Gauge:
         return Gauge(f"tokenjoule_collector_{name}", description, registry=self.registry)

@@ -1,4 +1,4 @@
-"""OTLP over gRPC: the same intake, queue and acknowledgement after the commit as over HTTP.
+"""OTLP over gRPC: the same intake, spool and acknowledgement after its sync as over HTTP.
 
 Messages come to us still compressed: gRPC's own decompression knows no limit of the size it makes. A sender is told to
 come back by ``google.rpc.RetryInfo``, as the OTLP specification asks; a refusal without it is final.
@@ -18,12 +18,11 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from collector import compression, encoding
+from collector import encoding
 from collector.access import carries
-from collector.batch import Batch
-from collector.decoding import decoded
 from collector.encoding import Encoding
-from collector.receive import STORE_RETRY_AFTER_S, Intake
+from collector.intake import Intake, Sent
+from collector.receive import STORE_RETRY_AFTER_S, take_in
 from collector.settings import MEGABYTE, GrpcSettings
 from collector.signals import Signal
 from conventions.errors import IngestError, MalformedPayload, Overloaded, SettingsError, StoreError
@@ -37,6 +36,7 @@ SERVICES: Final = {
 }
 # how a compressed message begins; an OTLP message begins with the tag of its first field, 0x0A
 MAGIC: Final = {b"\x1f": "gzip", b"\x78": "deflate"}
+SPOKEN: Final = Encoding(encoding.PROTOBUF)
 MAX_STREAMS = 64  # exports under way per connection; a sender's further ones wait on its side
 MAX_MESSAGE = 16 * MEGABYTE  # as sent; OpenTelemetry's own receivers take 4
 MAX_READS = 64  # messages that are read at once: with MAX_MESSAGE what hostile senders can make us hold
@@ -117,7 +117,9 @@ def _handler(signal: Signal, intake: Intake, reads: Reads) -> Any:
             body = await reads.message(context)
             with intake.admission.request() as ticket:
                 ticket.take(len(body))
-                batch = await _take_in(body, signal, intake)
+                peer = context.peer().rpartition(":")[0]
+                sent = Sent(body, MAGIC.get(body[:1], ""), SPOKEN, time.time_ns(), peer)
+                batch = await take_in(signal, sent, intake)
         except (IngestError, StoreError) as error:
             await _refuse_error(context, intake, error)
         except TimeoutError:
@@ -128,19 +130,6 @@ def _handler(signal: Signal, intake: Intake, reads: Reads) -> Any:
     # a stream of one message is the same on the wire, and read when we want it: after the token, few at once
     method = grpc.stream_unary_rpc_method_handler(export, response_serializer=lambda answer: answer.SerializeToString())
     return grpc.method_handlers_generic_handler(SERVICES[signal.name], {"Export": method})
-
-
-async def _take_in(body: bytes, signal: Signal, intake: Intake) -> Batch:
-    loop = asyncio.get_running_loop()
-    batch = await loop.run_in_executor(intake.decoders, _decode, body, signal, intake.max_body, time.time_ns())
-    intake.counters.count(signal.name, batch)
-    await asyncio.wrap_future(intake.pipeline.submit(batch.tables))
-    return batch
-
-
-def _decode(body: bytes, signal: Signal, limit: int, received_ns: int) -> Batch:
-    plain = compression.decompress(body, MAGIC.get(body[:1], ""), limit)
-    return decoded(signal, Encoding(encoding.PROTOBUF), plain, received_ns)
 
 
 async def _refuse_error(context: Any, intake: Intake, error: IngestError | StoreError) -> NoReturn:

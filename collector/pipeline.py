@@ -1,175 +1,145 @@
-"""One bounded queue and one writer thread: everything that waits goes into one transaction (group commit).
+"""The way of a request: into the spool, which acknowledges it, and from there into the store.
 
-A future is resolved after the commit that holds its rows, or fails with what went wrong; nothing else acknowledges.
+What is between the two is bounded. When the store takes nothing, or its thread has died, requests are acknowledged only
+up to that bound.
 """
 
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 
+from collector.backlog import Backlog
 from collector.counters import Counters
-from collector.settings import MEGABYTE, QueueSettings
-from conventions.errors import Overloaded, StoreError
+from collector.making import record_of_rows
+from collector.settings import QueueSettings
+from collector.spool.records import Record
+from collector.spool.segments import Entry, Spool
+from collector.spooling import Spooler
+from collector.storing import Outlets, SpooledStore, Storer, Tables
+from conventions.errors import StoreError
 
 _log = logging.getLogger(__name__)
 
-Tables = Mapping[str, pa.Table]
-LINGER_S = 0.004
-"""How long a commit waits for other senders: one of ten rows costs as much CPU time as 500 rows more in one."""
-LINGER_ROWS = 10_000
-WRITE_ERRORS = (StoreError, pa.ArrowException, OSError)
+OURSELVES: Final = "tokenjoule-collector"
+OLDEST_S: Final = 300.0
+"""So old a spooled body gets at most before a checkpoint makes it needless: it may hold what the store must not."""
+DRAIN_S: Final = 10.0
 
 
-class RawStore(Protocol):
-    """The part of ``store.writing.Store`` that the writer needs."""
+class PipelineStore(SpooledStore, Protocol):
+    """The part of ``store.writing.Store`` that the pipeline needs."""
 
-    def append_raw(self, tables: dict[str, pa.Table]) -> None:
-        """Append all tables in one transaction; returned means committed. Raises ``StoreError``."""
+    @property
+    def spooled_until(self) -> int:
+        """The highest sequence number that is stored."""
+        ...
+
+    @property
+    def held_until(self) -> int:
+        """The highest that the database file holds, whatever becomes of its log."""
+        ...
+
+    def checkpoint(self) -> bool:
+        """Bring the log into the file. Raises ``StoreError``; False when that has to wait."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    tables: Tables
-    rows: int
-    nbytes: int
-    done: "Future[None]"
-
-
 class Pipeline:
-    """The queue and its writer. ``submit`` may be called from any thread; ``close`` commits what waits."""
+    """Spool and store. ``submit`` may be called from any thread; ``close`` ends both."""
 
-    def __init__(self, store: RawStore, settings: QueueSettings, counters: Counters) -> None:
+    def __init__(
+        self,
+        store: PipelineStore,
+        spool: Spool,
+        tables: Callable[[Sequence[Entry]], Tables],
+        settings: QueueSettings,
+        counters: Counters,
+    ) -> None:
         self._store = store
-        self._settings = settings
+        self._spool = spool
         self._counters = counters
-        self._queue: deque[_Waiting] = deque()
-        self._rows = 0
-        self._nbytes = 0
-        self._closing = False
-        self._crowded = False  # whether the last commit held rows of several requests
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self._backlog = Backlog(settings)
+        self._tidied_s = time.monotonic()
+        self._storer = Storer(store, Outlets(tables, self._leave, spool.set_aside, self._tidy), settings, counters)
+        if spool.left:
+            with self._lock:
+                for entry in spool.left:
+                    self._backlog.again(entry.head.sender, entry.head.rows, entry.found.nbytes)
+            self._storer.add(spool.left)
+        self._spooler = Spooler(spool, counters, self._storer.add, self._refused)
 
     @property
     def alive(self) -> bool:
-        """Whether the writer runs."""
-        return self._thread.is_alive()
+        """Whether spooling and storing run."""
+        return self._spooler.alive and self._storer.alive
 
-    def submit(self, tables: Tables) -> "Future[None]":
-        """Queue ``tables``; the future resolves after their commit, or fails with a ``StoreError``.
+    @property
+    def trouble(self) -> str:
+        """Why nothing is stored at the moment; empty when all is well."""
+        return self._storer.trouble
 
-        Raises ``Overloaded`` when the queue is full or the writer has stopped.
+    def submit(self, record: Record) -> "Future[None]":
+        """Spool ``record``; the future resolves when it is on disk, or fails with a ``StoreError``.
+
+        Raises ``Overloaded`` when too much waits for the store, or too much of this sender's, or at the end.
         """
-        rows = sum(table.num_rows for table in tables.values())
-        nbytes = sum(table.nbytes for table in tables.values())
-        waiting = _Waiting(tables, rows, nbytes, Future())
-        if not rows:
-            waiting.done.set_result(None)
-            return waiting.done
-        with self._changed:
-            self._admit(waiting)
-            self._queue.append(waiting)
-            self._count(rows, nbytes)
-            self._changed.notify()
-        return waiting.done
+        head = record.head
+        with self._lock:
+            if not self._spooler.alive:
+                raise self._backlog.overloaded("the collector is stopping")
+            self._backlog.enter(head.sender, head.rows, len(record.body))
+            self._show()
+        try:
+            return self._spooler.submit(record)
+        except StoreError as error:
+            self._refused([record])
+            raise self._backlog.overloaded(str(error)) from None
+
+    def submit_rows(self, relation: str, table: pa.Table) -> "Future[None]":
+        """Spool rows that were made here."""
+        return self.submit(record_of_rows(relation, table, OURSELVES, time.time_ns()))
+
+    def caught_up(self) -> "Future[None]":
+        """Resolved when all that was acknowledged before this call is in the store; fails when it takes nothing."""
+        return self._storer.caught_up()
 
     def close(self) -> None:
-        """Take nothing more, commit what waits, end the writer."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join()
+        """Take nothing more; store what waits. What the store does not take by then is stored after the next start."""
+        self._spooler.close()
+        self._storer.close(DRAIN_S)
+        self._tidy(at_last=True)
+        self._spool.close()
 
-    def _admit(self, waiting: _Waiting) -> None:
-        if self._closing or not self._thread.is_alive():
-            raise self._overloaded("the collector is stopping")
-        if not self._queue:
-            return  # whatever its size, alone it must be possible to store
-        if self._rows + waiting.rows > self._settings.max_rows:
-            raise self._overloaded(f"{self._rows} rows wait for the store")
-        if self._nbytes + waiting.nbytes > self._settings.max_mb * MEGABYTE:
-            raise self._overloaded(f"{self._nbytes // MEGABYTE} MB wait for the store")
+    def _tidy(self, *, at_last: bool = False) -> None:
+        """Delete what the database file holds, after a checkpoint when it is time for one."""
+        now_s = time.monotonic()
+        stored = self._store.spooled_until > self._store.held_until
+        if at_last or (stored and now_s - max(self._spool.oldest_s, self._tidied_s) > OLDEST_S):
+            self._tidied_s = now_s
+            try:
+                self._store.checkpoint()
+            except StoreError as error:
+                _log.error("the spool keeps what is stored: %s", error)
+        self._spool.release(self._store.held_until)
 
-    def _overloaded(self, why: str) -> Overloaded:
-        retry_after_s = self._settings.retry_after_s
-        return Overloaded(f"{why}: retry in {retry_after_s:g} s", retry_after_s=retry_after_s)
+    def _leave(self, entries: Sequence[Entry]) -> None:
+        with self._lock:
+            for entry in entries:
+                self._backlog.leave(entry.head.sender, entry.head.rows, entry.found.nbytes)
+            self._show()
 
-    def _count(self, rows: int, nbytes: int) -> None:
-        self._rows += rows
-        self._nbytes += nbytes
-        self._counters.queue_rows.set(self._rows)
-        self._counters.queue_bytes.set(self._nbytes)
+    def _refused(self, records: Sequence[Record]) -> None:
+        with self._lock:
+            for record in records:
+                self._backlog.leave(record.head.sender, record.head.rows, len(record.body))
+            self._show()
 
-    def _run(self) -> None:
-        group: list[_Waiting] = []
-        try:
-            while group := self._gather():
-                self._write(group)
-                with self._changed:
-                    self._count(-sum(one.rows for one in group), -sum(one.nbytes for one in group))
-        finally:
-            self._abandon(group)
-
-    def _gather(self) -> list[_Waiting]:
-        """What waits, up to one commit's rows; empty only at the end."""
-        with self._changed:
-            while not self._queue and not self._closing:
-                self._changed.wait()
-            if self._crowded:
-                self._changed.wait_for(lambda: self._closing or self._rows >= LINGER_ROWS, LINGER_S)
-            group: list[_Waiting] = []
-            rows = 0
-            while self._queue and (not group or rows + self._queue[0].rows <= self._settings.commit_rows):
-                group.append(self._queue.popleft())
-                rows += group[-1].rows
-            self._crowded = len(group) > 1
-            return group
-
-    def _write(self, group: Sequence[_Waiting]) -> None:
-        try:
-            self._commit(group)
-        except WRITE_ERRORS as error:
-            self._counters.failed_commits.inc()
-            if len(group) > 1:  # one bad table must not fail the others of its group
-                for one in group:
-                    self._write([one])
-            else:
-                _log.error("nothing acknowledged: %s", error)
-                group[0].done.set_exception(error if isinstance(error, StoreError) else StoreError(str(error)))
-        else:
-            for one in group:
-                one.done.set_result(None)
-
-    def _commit(self, group: Sequence[_Waiting]) -> None:
-        merged = _merged([one.tables for one in group])
-        started = time.perf_counter()
-        self._store.append_raw(merged)
-        self._counters.commit_seconds.observe(time.perf_counter() - started)
-        self._counters.commits.inc()
-        for relation, table in merged.items():
-            self._counters.committed.labels(relation).inc(table.num_rows)
-
-    def _abandon(self, group: Sequence[_Waiting]) -> None:
-        """The writer ends: whoever still waits is told, so that no request hangs."""
-        with self._changed:
-            self._closing = True
-            left = [*group, *self._queue]
-            self._queue.clear()
-        for one in left:
-            if not one.done.done():
-                one.done.set_exception(StoreError("the writer stopped before the commit"))
-
-
-def _merged(parts: Sequence[Tables]) -> dict[str, pa.Table]:
-    """One table per relation from those of several requests."""
-    relations = dict.fromkeys(name for part in parts for name in part)
-    return {name: pa.concat_tables([part[name] for part in parts if name in part]) for name in relations}
+    def _show(self) -> None:
+        self._counters.queue_rows.set(self._backlog.rows)
+        self._counters.queue_bytes.set(self._backlog.nbytes)

@@ -1,4 +1,4 @@
-"""OTLP over HTTP: a request is answered after its rows are committed, in its own encoding.
+"""OTLP over HTTP: a request is answered after it is on disk, in its own encoding.
 
 Malformed spans and data points are refused one by one (partial success); the rest of their request is stored.
 """
@@ -7,20 +7,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from collector import compression, encoding
 from collector.access import allowed
-from collector.admission import Admission, Ticket
+from collector.admission import Ticket
 from collector.batch import Batch
-from collector.counters import Counters
-from collector.decoding import decoded
 from collector.encoding import Encoding
-from collector.pipeline import Pipeline
+from collector.intake import Intake, Sent, read
 from collector.signals import Signal
 from conventions.errors import (
     IngestError,
@@ -44,18 +40,6 @@ STATUS_OF: dict[type[TokenjouleError], int] = {
 }
 STORE_RETRY_AFTER_S = 5.0
 BODY_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """What receiving needs: where rows go, who decodes, and the limits."""
-
-    pipeline: Pipeline
-    admission: Admission
-    decoders: Executor
-    counters: Counters
-    max_body: int  # decompressed bytes
-    token: str | None
 
 
 def receive_endpoint(signal: Signal, intake: Intake) -> Endpoint:
@@ -83,16 +67,21 @@ def receive_endpoint(signal: Signal, intake: Intake) -> Endpoint:
 
 
 async def _take_in(request: Request, signal: Signal, spoken: Encoding, intake: Intake, ticket: Ticket) -> Batch:
-    """Read, decode, commit. Raises ``IngestError``, ``StoreError`` or ``TimeoutError``."""
+    """Receive and spool. Raises ``IngestError``, ``StoreError`` or ``TimeoutError``."""
     async with asyncio.timeout(BODY_TIMEOUT_S):
         body = await _read(request, intake.max_body, ticket)
+    peer = request.client.host if request.client else ""
+    sent = Sent(body, request.headers.get("content-encoding", ""), spoken, time.time_ns(), peer)
+    return await take_in(signal, sent, intake)
+
+
+async def take_in(signal: Signal, sent: Sent, intake: Intake) -> Batch:
+    """Spool ``sent``: returned means on disk. Raises ``IngestError`` or ``StoreError``."""
     loop = asyncio.get_running_loop()
-    compressed_as = request.headers.get("content-encoding", "")
-    batch = await loop.run_in_executor(
-        intake.decoders, _decode, signal, spoken, body, compressed_as, intake.max_body, time.time_ns()
-    )
+    record, batch = await loop.run_in_executor(intake.decoders, read, signal, sent, intake.max_body)
     intake.counters.count(signal.name, batch)
-    await asyncio.wrap_future(intake.pipeline.submit(batch.tables))
+    if batch.accepted:
+        await asyncio.wrap_future(intake.pipeline.submit(record))
     return batch
 
 
@@ -110,10 +99,6 @@ async def _read(request: Request, limit: int, ticket: Ticket) -> bytes:
         ticket.take(len(part))
         parts.append(part)
     return b"".join(parts)
-
-
-def _decode(signal: Signal, spoken: Encoding, body: bytes, compressed_as: str, limit: int, received_ns: int) -> Batch:
-    return decoded(signal, spoken, compression.decompress(body, compressed_as, limit), received_ns)
 
 
 def _refuse_error(intake: Intake, answer_in: Encoding, error: IngestError | StoreError) -> Response:

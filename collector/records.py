@@ -1,5 +1,6 @@
 """``POST /v1/records/{relation}``: rows appended to runs, events, alerts and the like, checked against their schema."""
 
+import asyncio
 from typing import Any, Final
 
 import anyio.to_thread
@@ -9,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from collector.access import allowed
 from collector.answering import CLIENT_LEFT
+from collector.pipeline import Pipeline
 from collector.query import Endpoint, bounded_body, decoded, refusal, unauthorised
-from conventions.errors import MalformedPayload, PayloadTooLarge, StoreError
+from conventions.errors import MalformedPayload, Overloaded, PayloadTooLarge, StoreError
 from conventions.plugins import unknown
 from store import definitions, rows
-from store.writing import Store
 
 MAX_BODY_BYTES: Final = 8 * 1_048_576
 
@@ -24,8 +25,8 @@ class Records(msgspec.Struct, frozen=True):
     rows: list[dict[str, Any]]
 
 
-def records_endpoint(store: Store, token: str | None = None) -> Endpoint:
-    """The endpoint. Answers ``{"accepted": n}`` after the commit; 400 names the wrong field, 404 the relations."""
+def records_endpoint(pipeline: Pipeline, token: str | None = None) -> Endpoint:
+    """The endpoint. Answers ``{"accepted": n}`` when they are on disk; 400 names the wrong field, 404 the relations."""
 
     async def records(request: Request) -> Response:
         if not allowed(request, token):
@@ -35,19 +36,16 @@ def records_endpoint(store: Store, token: str | None = None) -> Endpoint:
             return refusal(404, unknown("append-only relation", relation, list(definitions.RECORDS)))
         try:
             given = decoded(await bounded_body(request, MAX_BODY_BYTES), Records).rows
-            return JSONResponse({"accepted": await anyio.to_thread.run_sync(_append, store, relation, given)})
+            table = await anyio.to_thread.run_sync(rows.table, relation, given)
+            await asyncio.wrap_future(pipeline.submit_rows(relation, table))
+            return JSONResponse({"accepted": len(given)})
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
         except PayloadTooLarge as error:
             return refusal(413, str(error))
         except (MalformedPayload, rows.RowError) as error:
             return refusal(400, str(error))
-        except StoreError as error:
+        except (StoreError, Overloaded) as error:
             return refusal(503, str(error))
 
     return records
-
-
-def _append(store: Store, relation: str, given: list[dict[str, Any]]) -> int:
-    store.append_records(relation, rows.table(relation, given))
-    return len(given)

@@ -62,7 +62,7 @@ class Sampler:
         received_ns = time.time_ns()
         rows = [row(sample, received_ns, self._host) for sample in samples]
         try:
-            done = self._pipeline.submit({"metric_points": columns.table("metric_points", rows)})
+            done = self._pipeline.submit_rows("metric_points", columns.table("metric_points", rows))
         except Overloaded as error:
             self._lost(str(error))
         else:

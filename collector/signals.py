@@ -31,6 +31,7 @@ class Signal:
     rejected: str  # the field of partial success that counts refused items
     noun: str
     decode: Callable[[Any, int, Renderer], Batch]
+    check: Callable[[Any, int, Renderer], Batch] | None = None  # the counts of ``decode`` without its rows
 
     def answer(self, batch: Batch) -> Message:
         """Empty if all is stored; else how many items were refused and why, and a warning if some are passed over."""
@@ -49,7 +50,7 @@ def traces(decoder: SpanDecoder) -> Signal:
     """Spans."""
     service = trace_service_pb2
     messages = service.ExportTraceServiceRequest, service.ExportTraceServiceResponse
-    return Signal("traces", *messages, "rejected_spans", "spans", decoder.decode)
+    return Signal("traces", *messages, "rejected_spans", "spans", decoder.decode, decoder.check)
 
 
 def metrics(decoder: PointDecoder) -> Signal:

@@ -35,6 +35,22 @@ class SpanDecoder:
         self._recogniser = recogniser
         self._capture_content = capture_content
 
+    def check(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
+        """How many of the request's spans ``decode`` takes, and why not the others; no rows."""
+        refusals, accepted, renderer = Refusals(), 0, renderer or Renderer()
+        for resource_spans in request.resource_spans:
+            resource = values.attributes(resource_spans.resource.attributes)
+            shared = values.size(shared_columns(resource, renderer, received_ns))
+            for scope_spans in resource_spans.scope_spans:
+                repeated = shared + len(renderer.bounded(scope_spans.scope.name))
+                for span in scope_spans.spans:
+                    reason = _refusal(span, received_ns) or renderer.refusal(repeated)
+                    if reason:
+                        refusals.add(reason)
+                    else:
+                        accepted += 1
+        return Batch({}, accepted, refusals)
+
     def decode(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
         """The request's spans as one table, received at ``received_ns`` (UTC)."""
         refusals, renderer = Refusals(), renderer or Renderer()

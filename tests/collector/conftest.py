@@ -25,14 +25,14 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningColle
 
 @pytest.fixture
 def store() -> Store:
-    """A store in name only, that can stall and be full."""
+    """A store in name only, that can stall."""
     return Store()
 
 
 @pytest.fixture
-def receiver(store: Store) -> Iterator[Receiver]:
+def receiver(store: Store, tmp_path: Path) -> Iterator[Receiver]:
     """Both receivers over ``store``."""
-    made = Receiver(store)
+    made = Receiver(store, tmp_path / "spool")
     yield made
     store.gate.set()
     made.pipeline.close()

@@ -1,8 +1,10 @@
-"""The receivers over a store that can stall or be full, in the test's own process."""
+"""The receivers over a store that can stall, in the test's own process."""
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,12 +16,14 @@ from collector import signals
 from collector.admission import Admission
 from collector.counters import Counters
 from collector.grpc_receiver import receiving
+from collector.intake import Intake
+from collector.making import RowMaker
 from collector.pipeline import Pipeline
-from collector.receive import Intake, receive_endpoint
+from collector.receive import receive_endpoint
 from collector.recognition import every_dialect
 from collector.settings import GrpcSettings, QueueSettings
 from collector.spans import SpanDecoder
-from conventions.errors import StoreError
+from collector.spool.segments import Spool
 from tests.collector.payloads import span, traces
 from tests.collector.running_collector import PROTOBUF
 
@@ -28,30 +32,35 @@ RETRY_AFTER_S = 2.5
 
 
 class Store:
-    """Stalls while its gate is shut; a full one fails."""
+    """Stalls while its gate is shut."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
-        self.is_full = False
         self.rows = 0
+        self.spooled_until = self.held_until = 0
 
-    def append_raw(self, tables: dict[str, pa.Table]) -> None:
+    def append_spooled(self, tables: Mapping[str, pa.Table], sequence: int) -> None:
         assert self.gate.wait(10)
-        if self.is_full:
-            raise StoreError("append: no space left on device")
         self.rows += tables["spans"].num_rows
+        self.spooled_until = sequence
+
+    def checkpoint(self) -> bool:
+        return True
 
 
 class Receiver:
     """Traces over HTTP and gRPC into ``store``, with a queue of four rows."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, folder: Path) -> None:
         counters = Counters()
-        self.pipeline = Pipeline(store, QueueSettings(max_rows=4, retry_after_s=RETRY_AFTER_S), counters)
+        self.signal = signals.traces(SpanDecoder(every_dialect()))
+        self.spool = Spool(folder)
+        tables = RowMaker([self.signal], LIMIT, counters).tables
+        settings = QueueSettings(max_rows=4, retry_after_s=RETRY_AFTER_S)
+        self.pipeline = Pipeline(store, self.spool, tables, settings, counters)
         admission = Admission(LIMIT, RETRY_AFTER_S)
         self.intake = Intake(self.pipeline, admission, ThreadPoolExecutor(1), counters, LIMIT, None)
-        self.signal = signals.traces(SpanDecoder(every_dialect()))
         endpoint = receive_endpoint(self.signal, self.intake)
         self.app = Starlette(routes=[Route("/v1/traces", endpoint, methods=["POST"])])
 
@@ -61,12 +70,20 @@ class Receiver:
         async with httpx.AsyncClient(transport=transport, base_url="http://collector") as http:
             return await http.post("/v1/traces", content=spans(rows), headers=PROTOBUF)
 
+    def fill_the_disk(self) -> None:
+        """As full as a disk can be."""
+        self.spool.reserve = 10**18
+
+    def make_room(self) -> None:
+        """As much as there is."""
+        self.spool.reserve = 0
+
     def serving(self) -> Any:
         """The gRPC services, for the length of a ``with``; gives their address."""
         return receiving(GrpcSettings(port=0), [self.signal], self.intake, 1.0)
 
     async def holds(self, rows: int) -> None:
-        """Wait until so many rows are in the writer's hands or wait for it."""
+        """Wait until so many rows are taken in and not in the store."""
         async with asyncio.timeout(20):
             while f"queue_rows {rows}.0".encode() not in self.intake.counters.text():
                 await asyncio.sleep(0.02)

@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from collector.spool.records import Head, Record
+from collector.spool.segments import SPOOL, Spool
 from conventions.errors import StoreError
 from store import reading
+from store.writing import Store
 from tests.collector.payloads import span, traces
 from tests.collector.running_collector import Start
 from tokenjoule.__main__ import app
+from tokenjoule.commands import keep
 
 COUNT = "SELECT count(*) AS n FROM spans"
 
@@ -61,3 +65,12 @@ def test_a_folder_whose_collector_does_not_run_is_backed_up_directly(start: Star
 def test_no_store_and_no_collector_are_said(options: list[str]) -> None:
     refused = CliRunner().invoke(app, ["backup", "--to", "x", *options])
     assert isinstance(refused.exception, StoreError)
+
+
+def test_a_folder_with_rows_that_are_only_spooled_is_not_backed_up(tmp_path: Path) -> None:
+    Store.open(tmp_path / "data").close()
+    spool = Spool(tmp_path / "data" / SPOOL)
+    spool.append([Record(Head("traces", "", 1, 1, "x"), b"a body")])
+    spool.close()
+    with pytest.raises(StoreError, match="start a collector on it"):
+        keep.backup(tmp_path / "copy", data=tmp_path / "data")

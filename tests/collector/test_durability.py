@@ -1,10 +1,11 @@
-"""Acknowledged means committed: ``kill -9`` at any moment loses nothing that was answered with 200."""
+"""Acknowledged means on disk: neither ``kill -9`` at any moment nor a bad log loses what was answered with 200."""
 
 import os
 import random
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 
@@ -58,6 +59,45 @@ def _client(url: str, next_number: Callable[[], int], acknowledged: list[int]) -
     thread = threading.Thread(target=run)
     thread.start()
     return thread
+
+
+def test_what_an_unreadable_log_held_is_stored_again_from_the_spool(start: Start, tmp_path: Path) -> None:
+    first = start()
+    for number in range(1, 60, 2):
+        body = traces([span(number, attributes=CALL), span(number + 1, attributes=CALL)])
+        assert first.post("/v1/traces", body).status_code == 200
+        if number % 10 == 1:  # a transaction of its own
+            assert first.query("SELECT count(*) FROM spans") == [[number + 1]]
+    run = {"rows": [{"run_id": "r1", "kind": "load", "status": "started"}]}
+    assert first.http.post("/v1/records/runs", json=run).json() == {"accepted": 1}
+    first.kill()
+    log = tmp_path / "data" / "tokenjoule.duckdb.wal"
+    damaged = bytearray(log.read_bytes())
+    damaged[len(damaged) // 3 :] = b"\xff" * (len(damaged) - len(damaged) // 3)
+    log.write_bytes(damaged)
+    second = start()
+    assert list((tmp_path / "data").glob("*.wal.unreadable-*"))
+    assert second.query("SELECT count(*), count(DISTINCT trace_id) FROM spans") == [[60, 60]]
+    assert second.query("SELECT run_id FROM runs") == [["r1"]]
+    assert second.settle() == 200
+    assert second.query("SELECT count(*) FROM requests") == [[60]]
+
+
+def test_the_tail_that_a_kill_tore_is_cut_at_the_last_whole_record(start: Start, tmp_path: Path) -> None:
+    first = start()
+    for number in (1, 2, 3):
+        assert first.post("/v1/traces", traces([span(number)])).status_code == 200
+    first.kill()
+    segment = max((tmp_path / "data" / "spool").glob("*.spool"))
+    whole = segment.read_bytes()
+    segment.write_bytes(whole + whole[8:60])
+    second = start()
+    assert second.query("SELECT count(*), count(DISTINCT trace_id) FROM spans") == [[3, 3]]
+    assert "where the last whole record ends" in second.log.read_text()
+    assert second.post("/v1/traces", traces([span(4)])).status_code == 200
+    assert second.stop() == 0
+    assert list((tmp_path / "data" / "spool").glob("*.spool")) == []
+    assert start().query("SELECT count(*) FROM spans") == [[4]]
 
 
 def test_a_clean_stop_commits_and_exits_with_zero(start: Start) -> None:

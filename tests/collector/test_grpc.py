@@ -182,36 +182,32 @@ async def send(channel: Any, rows: int) -> Any:
 
 
 def test_a_full_queue_says_when_to_come_back(store: Store, receiver: Receiver) -> None:
-    async def scene() -> tuple[Any, list[Any], int]:
+    async def scene() -> tuple[list[Any], Any]:
         async with receiver.serving() as target, grpc.aio.insecure_channel(target) as channel:
             store.gate.clear()
-            held = [asyncio.create_task(send(channel, 2))]
-            await receiver.holds(2)
-            held.append(asyncio.create_task(send(channel, 2)))
-            await receiver.holds(4)
-            refused = await send(channel, 1)
-            assert not any(task.done() for task in held)
-            rows_before = store.rows
-            store.gate.set()
-            return refused, list(await asyncio.gather(*held)), rows_before
+            taken = [await send(channel, 2), await send(channel, 2)]
+            return taken, await send(channel, 1)
 
-    refused, taken, rows_before = asyncio.run(scene())
+    taken, refused = asyncio.run(scene())
+    assert taken == [b"", b""]
     assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert retry_after_s(refused) == RETRY_AFTER_S
-    assert (taken, rows_before, store.rows) == ([b"", b""], 0, 4)
+    store.gate.set()
+    receiver.pipeline.close()
+    assert store.rows == 4
 
 
-def test_a_store_that_cannot_write_acknowledges_nothing_and_recovers(store: Store, receiver: Receiver) -> None:
+def test_a_full_disk_acknowledges_nothing_and_recovers(store: Store, receiver: Receiver) -> None:
     async def scene() -> tuple[Any, Any]:
         async with receiver.serving() as target, grpc.aio.insecure_channel(target) as channel:
-            store.is_full = True
+            receiver.fill_the_disk()
             refused = await send(channel, 1)
-            store.is_full = False
+            receiver.make_room()
             return refused, await send(channel, 1)
 
     refused, taken = asyncio.run(scene())
     assert (refused.code(), taken) == (grpc.StatusCode.UNAVAILABLE, b"")
-    assert "no space left" in refused.details()
+    assert "make room" in refused.details()
     assert retry_after_s(refused) is not None
 
 

@@ -1,4 +1,4 @@
-"""Under pressure a request is refused with a time to come back, and never acknowledged without its commit."""
+"""Under pressure a request is refused with a time to come back, and never acknowledged without being on disk."""
 
 import asyncio
 
@@ -10,32 +10,28 @@ from conventions.errors import Overloaded
 from tests.collector.receiver import Receiver, Store
 
 
-def test_a_full_queue_is_answered_with_503_and_a_time_to_come_back(store: Store, receiver: Receiver) -> None:
-    async def scene() -> tuple[httpx.Response, list[httpx.Response], int]:
-        await receiver.post(1)  # what is slow only once
+def test_what_a_stalled_store_does_not_take_is_acknowledged_up_to_a_bound(store: Store, receiver: Receiver) -> None:
+    async def scene() -> list[httpx.Response]:
         store.gate.clear()
-        held = [asyncio.create_task(receiver.post(2))]
-        await receiver.holds(2)  # in the writer's hands
-        held.append(asyncio.create_task(receiver.post(2)))
-        await receiver.holds(4)  # two of them waiting
-        refused = await receiver.post(1)
-        rows_before = store.rows
-        assert not any(task.done() for task in held)
+        answers = [await receiver.post(rows) for rows in (2, 2, 1)]
+        assert store.rows == 0
         store.gate.set()
-        return refused, list(await asyncio.gather(*held)), rows_before
+        await receiver.holds(0)
+        return [*answers, await receiver.post(1)]
 
-    refused, taken, rows_before = asyncio.run(scene())
+    first, second, refused, later = asyncio.run(scene())
+    assert [first.status_code, second.status_code, later.status_code] == [200, 200, 200]
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
-    assert [answer.status_code for answer in taken] == [200, 200]
-    assert (rows_before, store.rows) == (1, 5)
+    receiver.pipeline.close()
+    assert store.rows == 5
 
 
-def test_a_store_that_cannot_write_acknowledges_nothing_and_recovers(store: Store, receiver: Receiver) -> None:
-    store.is_full = True
+def test_a_full_disk_acknowledges_nothing_and_recovers(store: Store, receiver: Receiver) -> None:
+    receiver.fill_the_disk()
     refused = asyncio.run(receiver.post(1))
     assert (refused.status_code, int(refused.headers["retry-after"]) > 0) == (503, True)
-    assert b"no space left" in refused.content
-    store.is_full = False
+    assert b"make room" in refused.content
+    receiver.make_room()
     assert asyncio.run(receiver.post(1)).status_code == 200
 
 

@@ -9,7 +9,12 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from collector.counters import Counters
+from collector.making import RowMaker
+from collector.pipeline import Pipeline
 from collector.records import records_endpoint
+from collector.settings import QueueSettings
+from collector.spool.segments import Spool
 from store.writing import Store
 
 RUN = {"recorded_at": "2026-11-20T18:30:00Z", "run_id": "r1", "kind": "load", "status": "started", "requests_sent": 5}
@@ -21,26 +26,35 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def client(store: Store, token: str | None = None) -> TestClient:
-    return TestClient(
-        Starlette(routes=[Route("/v1/records/{relation}", records_endpoint(store, token), methods=["POST"])])
-    )
+@pytest.fixture
+def pipeline(store: Store, tmp_path: Path) -> Iterator[Pipeline]:
+    spool, counters = Spool(tmp_path / "spool"), Counters()
+    made = Pipeline(store, spool, RowMaker((), 0, counters).tables, QueueSettings(), counters)
+    yield made
+    made.close()
 
 
-def post(store: Store, relation: str, *rows: Any) -> Any:
-    return client(store).post(f"/v1/records/{relation}", json={"rows": rows})
+def client(pipeline: Pipeline, token: str | None = None) -> TestClient:
+    endpoint = records_endpoint(pipeline, token)
+    return TestClient(Starlette(routes=[Route("/v1/records/{relation}", endpoint, methods=["POST"])]))
 
 
-def test_accepted_rows_are_there(store: Store) -> None:
-    assert post(store, "runs", RUN, {**RUN, "run_id": "r2"}).json() == {"accepted": 2}
+def post(pipeline: Pipeline, relation: str, *rows: Any) -> Any:
+    answer = client(pipeline).post(f"/v1/records/{relation}", json={"rows": rows})
+    pipeline.caught_up().result(20)
+    return answer
+
+
+def test_accepted_rows_are_there(store: Store, pipeline: Pipeline) -> None:
+    assert post(pipeline, "runs", RUN, {**RUN, "run_id": "r2"}).json() == {"accepted": 2}
     rows = store.query("SELECT run_id, requests_sent, strftime(recorded_at, '%H:%M') AS at_utc FROM runs").to_pylist()
     assert rows[0] == {"run_id": "r1", "requests_sent": 5, "at_utc": "18:30"}
     assert len(rows) == 2
 
 
-def test_a_zone_is_converted_and_a_missing_recorded_at_is_now(store: Store) -> None:
+def test_a_zone_is_converted_and_a_missing_recorded_at_is_now(store: Store, pipeline: Pipeline) -> None:
     event = {"at": "2026-11-20T20:30:00+02:00", "kind": "deploy", "title": "v2"}
-    assert post(store, "events", event).status_code == 200
+    assert post(pipeline, "events", event).status_code == 200
     row = store.query('SELECT "at", recorded_at IS NOT NULL AS stamped FROM events').to_pylist()[0]
     assert (str(row["at"]), row["stamped"]) == ("2026-11-20 18:30:00", True)
 
@@ -59,14 +73,14 @@ def test_a_zone_is_converted_and_a_missing_recorded_at_is_now(store: Store) -> N
         ("not a row", "rows"),
     ],
 )
-def test_a_wrong_field_is_named_and_nothing_is_kept(store: Store, row: Any, named: str) -> None:
-    answer = post(store, "runs", RUN, row)
+def test_a_wrong_field_is_named_and_nothing_is_kept(store: Store, pipeline: Pipeline, row: Any, named: str) -> None:
+    answer = post(pipeline, "runs", RUN, row)
     assert answer.status_code == 400
     assert named in answer.json()["error"]
     assert store.query("SELECT * FROM runs").num_rows == 0
 
 
-def test_numbers_and_truth_values_are_told_apart(store: Store) -> None:
+def test_numbers_and_truth_values_are_told_apart(store: Store, pipeline: Pipeline) -> None:
     row = {
         "zone": "DE",
         "started_at": "2026-11-20",
@@ -75,22 +89,22 @@ def test_numbers_and_truth_values_are_told_apart(store: Store) -> None:
         "source": "x",
         "estimated": False,
     }
-    assert post(store, "grid_intensity", row).status_code == 200
-    assert "true or false" in post(store, "grid_intensity", {**row, "estimated": 1}).json()["error"]
-    assert post(store, "grid_intensity", {**row, "g_per_kwh": 2**60 + 1}).status_code == 200
-    assert "too large" in post(store, "grid_intensity", {**row, "g_per_kwh": 10**400}).json()["error"]
-    assert "a number" in post(store, "grid_intensity", {**row, "g_per_kwh": True}).json()["error"]
+    assert post(pipeline, "grid_intensity", row).status_code == 200
+    assert "true or false" in post(pipeline, "grid_intensity", {**row, "estimated": 1}).json()["error"]
+    assert post(pipeline, "grid_intensity", {**row, "g_per_kwh": 2**60 + 1}).status_code == 200
+    assert "too large" in post(pipeline, "grid_intensity", {**row, "g_per_kwh": 10**400}).json()["error"]
+    assert "a number" in post(pipeline, "grid_intensity", {**row, "g_per_kwh": True}).json()["error"]
 
 
 @pytest.mark.parametrize("relation", ["spans", "requests", "manifest", "run"])
-def test_only_append_only_relations_are_offered(store: Store, relation: str) -> None:
-    answer = post(store, relation, RUN)
+def test_only_append_only_relations_are_offered(store: Store, pipeline: Pipeline, relation: str) -> None:
+    answer = post(pipeline, relation, RUN)
     assert answer.status_code == 404
     assert "runs" in answer.json()["error"]
 
 
-def test_a_wrong_token_is_401(store: Store) -> None:
-    guarded = client(store, "secret")
+def test_a_wrong_token_is_401(store: Store, pipeline: Pipeline) -> None:
+    guarded = client(pipeline, "secret")
     assert guarded.post("/v1/records/runs", json={"rows": [RUN]}).status_code == 401
     given = {"Authorization": "Bearer secret"}
     assert guarded.post("/v1/records/runs", json={"rows": [RUN]}, headers=given).json() == {"accepted": 1}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from collector.counters import Counters
+from collector.making import RowMaker
 from collector.pipeline import Pipeline
 from collector.sampler import row
 from collector.sampling import samplers
@@ -15,6 +16,7 @@ from collector.scrape import ScrapedPage
 from collector.selfwatch import SelfWatch
 from collector.settings import CollectorSettings, QueueSettings, ScrapeSettings, SettleSettings
 from collector.settle import Settler
+from collector.spool.segments import Spool
 from conventions.errors import PluginError
 from store.writing import Store
 
@@ -53,7 +55,8 @@ def test_a_page_that_does_not_answer_gives_nothing() -> None:
 def test_an_unknown_exporter_is_refused_with_the_choices(tmp_path: Path) -> None:
     settings = CollectorSettings(scrapes=(ScrapeSettings("http://x/metrics", map="vlm"),))
     with Store.open(tmp_path) as store:
-        pipeline = Pipeline(store, QueueSettings(), Counters())
+        tables = RowMaker((), 0, Counters()).tables
+        pipeline = Pipeline(store, Spool(tmp_path / "spool"), tables, QueueSettings(), Counters())
         with pytest.raises(PluginError, match="vllm"):
             samplers(settings, pipeline, Counters(), Settler(store, SettleSettings()))
         pipeline.close()

@@ -42,6 +42,7 @@ def restore(
 
 
 def _of_folder(data: Path, to: Path) -> int:
+    from collector.spool.segments import SPOOL, Spool
     from conventions.errors import StoreError
     from store import backup as backups
     from store.connection import database_file
@@ -50,6 +51,8 @@ def _of_folder(data: Path, to: Path) -> int:
     if not database_file(data).exists():
         raise StoreError(f"no store in {data}: give a collector's data folder")
     with Store.open(data) as store:
+        if Spool(store.file.parent / SPOOL, store.spooled_until).left:
+            raise StoreError(f"{data} has acknowledged requests that are not in its store yet: start a collector on it")
         return backups.backup(store, to)
 
 

@@ -1,0 +1,53 @@
+"""What is spooled as rows: OTLP is decoded again from the bytes that were sent, as received when it was."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from collector import compression, encoding
+from collector.counters import Counters
+from collector.decoding import decoded
+from collector.encoding import Encoding
+from collector.signals import Signal
+from collector.spool.records import Head, Record
+from collector.spool.segments import Entry
+from collector.storing import Tables
+
+PROTOBUF: Final = Encoding(encoding.PROTOBUF)
+ROWS: Final = "rows:"
+"""Begins the kind of a record whose body is rows of the relation that follows it, as an Arrow IPC stream."""
+
+
+class RowMaker:
+    """Rows of spooled records. ``limit`` is the bytes of a decompressed body, as when it was taken in."""
+
+    def __init__(self, signals: Sequence[Signal], limit: int, counters: Counters) -> None:
+        self._signals = {signal.name: signal for signal in signals}
+        self._limit = limit
+        self._counters = counters
+
+    def tables(self, entries: Sequence[Entry]) -> Tables:
+        """The rows of all ``entries`` by relation."""
+        parts: dict[str, list[pa.Table]] = {}
+        for entry in entries:
+            for relation, table in self._of(entry).items():
+                parts.setdefault(relation, []).append(table)
+        return {relation: pa.concat_tables(tables) for relation, tables in parts.items()}
+
+    def _of(self, entry: Entry) -> Tables:
+        if entry.head.kind.startswith(ROWS):
+            return {entry.head.kind.removeprefix(ROWS): pa.ipc.open_stream(entry.body()).read_all()}
+        signal = self._signals[entry.head.kind]
+        plain = compression.decompress(entry.body(), entry.head.compression, self._limit)
+        batch = decoded(signal, PROTOBUF, plain, entry.head.received_ns)
+        self._counters.cut.inc(batch.cut)
+        return batch.tables
+
+
+def record_of_rows(relation: str, table: pa.Table, sender: str, received_ns: int) -> Record:
+    """Rows that were made here, as a record."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return Record(Head(ROWS + relation, "", received_ns, table.num_rows, sender), sink.getvalue().to_pybytes())
