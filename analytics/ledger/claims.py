@@ -14,6 +14,7 @@ import numpy as np
 
 from analytics.ledger.components import DECODE, DECODE_CONTEXT, NUM_COMPONENTS, PREFILL, PREFILL_CONTEXT, STEPS
 from analytics.ledger.inputs import Flags, Floats, Ints
+from analytics.ledger.pace import paced
 from analytics.ledger.progress import Clock, Company, Phases, StepClock, ended
 from analytics.ledger.work import SMALLEST_CHUNK, Work
 
@@ -47,8 +48,8 @@ def claim(work: Work, cells: Floats, step_times: Floats, steps: Floats, *, gener
     ``steps`` is the cumulative step counter at ``step_times`` (empty: none); it paces decoding and says how many steps
     a long prefill took. ``generated``: decode positions are counted as output tokens.
     """
-    company = Company(work)
-    clock = StepClock(company, step_times, steps) if len(step_times) >= 2 else Clock()
+    clock = StepClock(paced(work), step_times, steps) if len(step_times) >= 2 else Clock()
+    company = Company(work, clock)
     attempts, entries = _overlaps(work, cells)
     at = Phases(work, attempts, clock)
     begin, end = cells[entries], cells[entries + 1]
@@ -75,11 +76,14 @@ def reconcile(claims: Claims, tick_of: Ints, ticks: Ticks) -> tuple[Claims, Floa
     """
     size, of = len(ticks.increments), tick_of[claims.cells]
     claimed = summed(of, claims.parts, size)
-    counted = _neighbourly(np.nan_to_num(ticks.increments), claimed, ticks.valid)
-    factor = np.minimum(1.0, ratio(counted, claimed))
+    counted = np.nan_to_num(ticks.increments)
     coverage = _coverage(claims, of, ticks, claimed[:, DECODE])
-    factor[:, STEPS] = ratio(np.nan_to_num(ticks.increments[:, STEPS]) * coverage, claimed[:, STEPS])
-    counted[:, STEPS] = np.nan_to_num(ticks.increments[:, STEPS])
+    missed = counted[:, STEPS] * (1 - coverage)
+    counted[:, STEPS] *= coverage
+    counted = _neighbourly(counted, claimed, ticks.valid)
+    factor = np.minimum(1.0, ratio(counted, claimed))
+    factor[:, STEPS] = ratio(counted[:, STEPS], claimed[:, STEPS])
+    counted[:, STEPS] += missed
     parts = claims.parts * factor[of]
     rest = counted - summed(of, parts, size)
     rest = np.where(rest > ROUNDING * counted, rest, 0.0)
@@ -107,7 +111,7 @@ def busy_time(claims: Claims, work: Work, cells: Floats) -> Claims:
     begin = np.maximum(work.prefill_from[claims.attempts], cells[claims.cells])
     end = np.maximum(np.minimum(ended(work)[claims.attempts], cells[claims.cells + 1]), begin)
     parts = claims.parts.copy()
-    parts[:, STEPS] = (end - begin) * Company(work).mean_share(begin, end)
+    parts[:, STEPS] = (end - begin) * Company(work, Clock()).mean_share(begin, end)
     return Claims(claims.attempts, claims.cells, parts, claims.running_steps)
 
 

@@ -28,6 +28,7 @@ class Evidence:
     unclaimed: Floats  # (intervals, components)
     claims: Placed
     known: Flags  # (intervals,)
+    ticks: float = 1.0  # exports per interval: at every one of them a step may be counted on either side
 
 
 def from_counters(engine: Engine, work: Work, samples: Floats, edges: Floats) -> Evidence:
@@ -40,7 +41,8 @@ def from_counters(engine: Engine, work: Work, samples: Floats, edges: Floats) ->
     claimed_at = placement(cells, ticks.valid[tick_of], samples, edges)
     rest_at = placement(ticks.times, ticks.valid, samples, edges)
     placed, unclaimed = place_claims(claims, claimed_at), rest_at.place(rest * ticks.valid[:, None])
-    return Evidence(_work(placed, unclaimed), unclaimed, placed, rest_at.complete)
+    exports = max(1.0, float(np.median(np.diff(edges)) / np.median(np.diff(ticks.times)))) if len(ticks.valid) else 1.0
+    return Evidence(_work(placed, unclaimed), unclaimed, placed, rest_at.complete, exports)
 
 
 def from_spans(work: Work, samples: Floats, edges: Floats, *, busy: bool = False) -> Evidence:
@@ -83,7 +85,8 @@ def silenced(evidence: Evidence, intervals: Flags) -> Evidence:
     claims = evidence.claims
     kept = Placed(claims.attempts[keep], claims.intervals[keep], claims.parts[keep])
     mask = intervals[:, None]
-    return Evidence(evidence.work * mask, evidence.unclaimed * mask, kept, evidence.known & intervals)
+    known = evidence.known & intervals
+    return Evidence(evidence.work * mask, evidence.unclaimed * mask, kept, known, evidence.ticks)
 
 
 def _work(placed: Placed, unclaimed: Floats) -> Floats:

@@ -2,7 +2,9 @@
 
 It says how well it did (R², condition number) and whether the constants are identified at all: the data must vary
 and its columns must differ. Forms are tried from the richest down; a coarser form that is identified beats a
-richer one that is not. It does not know whether the device's truth is affine.
+richer one that is not. Rows are weighted by the inverse of their variance, which is itself fitted to the squared
+residuals of a first pass (feasible generalised least squares, Aitken 1935). It does not know whether the device's truth
+is affine; ``local`` fits on intervals that are alike say how much that matters.
 """
 
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Final
 import numpy as np
 from scipy.optimize import nnls
 
+from analytics.ledger.claims import ratio
 from analytics.ledger.components import (
     DECODE,
     DECODE_CONTEXT,
@@ -36,6 +39,9 @@ LEAST_R2: Final = 0.5
 LARGEST_MISFIT: Final = 0.1  # relative; a full device draws nearly constant power, which leaves little for R²
 MERGES: Final = (4, 2, 1)  # neighbouring intervals summed before fitting: exports smear work over interval edges
 MERGED_ENOUGH: Final = 40
+LEAST_VARIANCE: Final = 0.1  # of the mean: no row is trusted more than that
+GROUPS: Final = 4  # of alike intervals
+LOCAL_CHANGE: Final = 1.0  # relative standard deviation of constants between groups, before they are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,18 @@ class Fit:
     constants: Floats  # (engines, components)
     covariance: Floats | None = None  # (engines · components)², J²; None: no error is stated
     residual_rms_j: float | None = None  # per interval
-    misfit: float = 0.0  # residual RMS ÷ mean active energy
+    local: tuple["Local", ...] = ()
     r2: float | None = None
     condition: float | None = None
     intervals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Constants fitted on intervals that are alike, and which of them each interval belongs to."""
+
+    constants: Floats  # (groups, engines · components)
+    group: Ints  # (intervals,)
 
 
 def fit_affine(work: Floats, active: Floats, usable: Flags) -> Fit | None:
@@ -57,13 +71,49 @@ def fit_affine(work: Floats, active: Floats, usable: Flags) -> Fit | None:
     None: not identified.
     """
     usable = usable & (work.sum(axis=(1, 2)) > 0)
-    x, y, merged = _merge(work.reshape(len(work), -1), active, usable)
+    flat = work.reshape(len(work), -1)
+    x, y, merged = _merge(flat, active, usable)
     for form in FORMS:
         columns = _columns(form, work.shape[1], x)
-        fit = _fit_columns(x, y, columns, work.shape[1], merged)
-        if fit is not None:
-            return fit
+        solved = _solved(x, y, columns)
+        if solved is not None:
+            return _fit(solved, Intervals(flat, active, usable), columns, merged, work.shape[1])
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Intervals as they are: work (intervals, columns), active joules, and which of them were fitted on."""
+
+    work: Floats
+    active: Floats
+    usable: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    constants: Floats  # (columns,)
+    covariance: Floats  # (columns, columns), those held at 0 included: their error has the same size
+    r2: float
+    condition: float
+    rows: int
+
+
+def _fit(solved: _Solved, rows: Intervals, columns: Ints, merged: int, engines: int) -> Fit:
+    size = engines * NUM_COMPONENTS
+    constants, covariance = np.zeros(size), np.zeros((size, size))
+    constants[columns] = solved.constants
+    covariance[np.ix_(columns, columns)] = solved.covariance
+    residual = (rows.active - rows.work @ constants)[rows.usable]
+    return Fit(
+        constants=constants.reshape(engines, NUM_COMPONENTS),
+        covariance=covariance,
+        residual_rms_j=float(np.sqrt(np.mean(residual**2))),
+        local=tuple(_local(rows, columns, constants, by) for by in _orders(rows.work)),
+        r2=solved.r2,
+        condition=solved.condition,
+        intervals=solved.rows * merged,
+    )
 
 
 def _columns(form: tuple[int, ...], engines: int, x: Floats) -> Ints:
@@ -72,43 +122,65 @@ def _columns(form: tuple[int, ...], engines: int, x: Floats) -> Ints:
     return flat[x[:, flat].any(axis=0)] if len(x) else flat[:0]
 
 
-def _fit_columns(x: Floats, y: Floats, columns: Ints, engines: int, merged: int) -> Fit | None:
+def _solved(x: Floats, y: Floats, columns: Ints) -> _Solved | None:
+    """Weighted least squares on ``columns``; None when they are not identified or explain too little."""
     needed = max(LEAST_INTERVALS, INTERVALS_PER_CONSTANT * len(columns))
     spread = float(((y - y.mean()) ** 2).sum()) if len(y) else 0.0
     if not len(columns) or len(y) < needed or spread <= 0:
         return None
-    lengths = np.linalg.norm(x[:, columns], axis=0)
-    scaled = x[:, columns] / lengths
-    condition = float(np.linalg.cond(scaled))
+    x = x[:, columns]
+    lengths = np.linalg.norm(x, axis=0)
+    condition = float(np.linalg.cond(x / lengths))
     if condition > LARGEST_CONDITION:
         return None
-    solution, distance = nnls(scaled, y)
-    r2 = 1.0 - distance**2 / spread
-    misfit = float(np.sqrt(distance**2 / len(y)) / y.mean())
-    if (r2 < LEAST_R2 and misfit > LARGEST_MISFIT) or not solution.any():
+    first, distance = nnls(x / lengths, y)
+    r2, misfit = 1.0 - distance**2 / spread, float(np.sqrt(distance**2 / len(y)) / y.mean())
+    if (r2 < LEAST_R2 and misfit > LARGEST_MISFIT) or not first.any():
         return None
-    constants = np.zeros(engines * NUM_COMPONENTS)
-    constants[columns] = solution / lengths
-    variance = distance**2 / max(len(y) - np.count_nonzero(solution), 1)
-    return Fit(
-        constants=constants.reshape(engines, NUM_COMPONENTS),
-        covariance=_covariance(scaled, lengths, columns, solution > 0, variance, len(constants)),
-        residual_rms_j=float(np.sqrt(variance / merged)),
-        misfit=float(np.sqrt(variance) / y.mean()),
-        r2=r2,
-        condition=condition,
-        intervals=len(y) * merged,
-    )
+    weights = 1 / np.sqrt(_variances(x @ (first / lengths), y))
+    scaled = x / lengths * weights[:, None]
+    solution, distance = nnls(scaled, y * weights)
+    variance = distance**2 / max(len(y) - len(columns), 1)
+    covariance = variance * np.linalg.pinv(scaled.T @ scaled) / np.outer(lengths, lengths)
+    return _Solved(solution / lengths, covariance, r2, condition, len(y))
 
 
-def _covariance(scaled: Floats, lengths: Floats, columns: Ints, kept: Flags, variance: float, size: int) -> Floats:
-    """Of the constants that are not held at 0: σ² (XᵀX)⁻¹."""
-    covariance = np.zeros((size, size))
-    if kept.any():
-        inverse = np.linalg.pinv(scaled[:, kept].T @ scaled[:, kept])
-        chosen = columns[kept]
-        covariance[np.ix_(chosen, chosen)] = variance * inverse / np.outer(lengths[kept], lengths[kept])
-    return covariance
+def _variances(predicted: Floats, y: Floats) -> Floats:
+    """Variance of each row: a constant and a part in proportion to its energy, from squared residuals."""
+    squared = (y - predicted) ** 2
+    features = np.stack([np.ones(len(y)), (predicted / predicted.mean()) ** 2], axis=1)
+    found, _ = nnls(features, squared)
+    return np.asarray(np.maximum(features @ found, LEAST_VARIANCE * max(squared.mean(), np.finfo(float).tiny)))
+
+
+def _orders(work: Floats) -> tuple[Floats, ...]:
+    """Operating point of each interval: decoded and prompt positions per step, and time, for what warms up."""
+    steps, prefilled, decoded = (work[:, column::NUM_COMPONENTS].sum(axis=1) for column in (STEPS, PREFILL, DECODE))
+    return ratio(decoded, steps), ratio(prefilled, steps), np.arange(len(work), dtype=np.float64)
+
+
+def _local(rows: Intervals, columns: Ints, constants: Floats, by: Floats) -> Local:
+    """Constants of ``GROUPS`` groups of intervals in order of ``by``, near the global ones where a group says little.
+
+    A ridge with a prior of LOCAL_CHANGE around the global constants keeps what a group does not identify where it is;
+    the change is then shrunk by how much better it explains the group than chance would (James & Stein 1961).
+    """
+    limits = np.quantile(by[rows.usable], np.linspace(0, 1, GROUPS + 1)[1:-1])
+    group = np.searchsorted(limits, by, "right").astype(np.int64)
+    found = np.tile(constants, (GROUPS, 1))
+    residual = rows.active - rows.work @ constants
+    allowed = LOCAL_CHANGE * np.abs(constants[columns])
+    for number in range(GROUPS):
+        mine = rows.usable & (group == number)
+        x = rows.work[np.ix_(mine, columns)] * allowed
+        variance = max(float(np.mean(residual[rows.usable] ** 2)), np.finfo(float).tiny)
+        change = np.linalg.solve(x.T @ x + variance * np.eye(len(columns)), x.T @ residual[mine])
+        left = residual[mine] - x @ change
+        explained = float((residual[mine] ** 2).sum() - (left**2).sum())
+        noise = float((left**2).sum()) / max(len(left) - len(columns), 1)
+        kept = max(0.0, 1 - len(columns) * noise / explained) if explained > 0 else 0.0
+        found[number, columns] += kept * allowed * change
+    return Local(np.maximum(found, 0.0), group)
 
 
 def _merge(x: Floats, y: Floats, usable: Flags) -> tuple[Floats, Floats, int]:

@@ -1,7 +1,7 @@
 """How attempts advance through their phases, and in whose company.
 
-Prefill advances evenly in time. Decode advances by engine steps, one position each: between two exports steps are
-spread evenly over the time in which any visible attempt runs, because an engine without work makes none.
+Prefill advances evenly in time. Decode advances by engine steps, one position each: how many there were between two
+exports is counted, when they were is the pace of the spans (``pace``).
 """
 
 from typing import Final
@@ -20,43 +20,41 @@ def ended(work: Work) -> Floats:
 
 
 class Company:
-    """How many visible attempts run at a time."""
+    """How many visible attempts run at a time, step by step as ``clock`` counts them."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, clock: "StepClock | Clock") -> None:
+        self._clock = clock
         moments = np.concatenate([work.prefill_from, ended(work)])
         order = np.argsort(moments, kind="stable")
         changes = np.concatenate([np.ones(len(work)), -np.ones(len(work))])[order]
         self.times = moments[order]
         running = np.maximum(np.cumsum(changes)[:-1], 0.0)
-        lengths = np.diff(self.times)
+        lengths = np.diff(clock.at(self.times))
         shares = np.where(running > 0, 1.0 / np.maximum(running, 1.0), 0.0)
         self._shared = np.concatenate([[0.0], np.cumsum(shares * lengths)])
-        self._busy = np.concatenate([[0.0], np.cumsum((running > 0) * lengths)])
 
     def mean_share(self, begin: Floats, end: Floats) -> Floats:
-        """Mean of 1/n over [begin, end); 0 where that is empty."""
+        """Mean of 1/n over the steps in [begin, end); 0 where there are none."""
         if not len(self.times):
             return np.zeros_like(begin)
         shared = np.interp(end, self.times, self._shared) - np.interp(begin, self.times, self._shared)
-        length = end - begin
+        length = self._clock.at(end) - self._clock.at(begin)
         return np.asarray(np.divide(shared, length, out=np.zeros_like(shared), where=length > 0))
-
-    def busy(self, moments: Floats) -> Floats:
-        """Seconds until each moment in which any visible attempt ran."""
-        return np.asarray(np.interp(moments, self.times, self._busy)) if len(self.times) else np.zeros_like(moments)
 
 
 class StepClock:
-    """Engine steps until any moment, from the exported counter and the times in which attempts run."""
+    """Engine steps until any moment: from the exported counter between exports, from the spans' pace within."""
 
-    def __init__(self, company: Company, export_times: Floats, steps: Floats) -> None:
-        inside = company.times[(company.times > export_times[0]) & (company.times < export_times[-1])]
+    def __init__(self, pace: tuple[Floats, Floats], export_times: Floats, steps: Floats) -> None:
+        moments, paced = pace
+        inside = moments[(moments > export_times[0]) & (moments < export_times[-1])]
         self._times = np.union1d(export_times, inside)
         tick = np.clip(np.searchsorted(export_times, self._times, "right") - 1, 0, len(export_times) - 2)
-        busy_at, busy = company.busy(export_times), company.busy(self._times)
-        lengths, busy_lengths = np.diff(export_times)[tick], np.diff(busy_at)[tick]
+        at_export, at = (np.interp(times, moments, paced) if len(moments) else np.zeros_like(times)
+                         for times in (export_times, self._times))  # fmt: skip
+        lengths, paced_steps = np.diff(export_times)[tick], np.diff(at_export)[tick]
         even = (self._times - export_times[tick]) / lengths
-        share = np.divide(busy - busy_at[tick], busy_lengths, out=even, where=busy_lengths > 0)
+        share = np.divide(at - at_export[tick], paced_steps, out=even, where=paced_steps > 0)
         self._steps = steps[tick] + share * np.diff(steps)[tick] + TIME_WEIGHT * self._times
 
     def at(self, moments: Floats) -> Floats:

@@ -10,11 +10,16 @@ from typing import Final
 
 import numpy as np
 
-from analytics.ledger.components import NUM_COMPONENTS
+from analytics.ledger.claims import ratio
+from analytics.ledger.components import DECODE, DECODE_CONTEXT, NUM_COMPONENTS, PREFILL, STEPS
 from analytics.ledger.evidence import Evidence
 from analytics.ledger.fitting import Fit
 from analytics.ledger.inputs import Flags, Floats, Ints
 
+GRANULE: Final = 2 / 12  # steps², the variance of two exports that cut a step anywhere
+FIRST_STEP: Final = 0.21  # of b: by so much experts that wake with a prompt bend the line at most (energy.md §3.3)
+NOISE_FLOOR: Final = 0.5  # of the fit's residual: an interval that happens to agree is no better measured
+STEPWISE: Final = [STEPS, DECODE, DECODE_CONTEXT]
 NEGLIGIBLE: Final = 1e-12  # of the pool's mean prediction: rounding of placed work, not work
 
 
@@ -51,22 +56,41 @@ def split(active: Floats, evidence: tuple[Evidence, ...], fit: Fit) -> tuple[lis
 
 
 def _variance(row: int, one: Evidence, fit: Fit, flat: Floats, whole: Floats, active: Floats) -> Floats:
-    """Variance of each entry's joules, by the delta method; NaN when the rule states no error.
+    """Variance of each entry's joules, in J²; NaN when the rule states no error. The sum of
 
-    Three sources: the constants' covariance; the misfit of the affine form, as an independent relative error of each
-    component of the size of the fit's relative residual; and the residual itself as noise of the interval's energy,
-    in proportion to the entry's share. An attempt that has the pool to itself is sure of the first two.
+    1. the constants' covariance, through the gradient of share · active (delta method);
+    2. the form: what the entry would get by constants fitted on alike intervals alone (``fitting._local``);
+    3. the meter: the interval's own residual, at least NOISE_FLOOR of the usual one, in proportion to the share;
+    4. granularity: at every export one step may be counted on either side, and what it carries with it;
+    5. a request's first step, which carries its prompt, may cost more or less than b;
+    6. steps that nobody claims: the visible may have shared theirs with them or not (uniform).
     """
-    entries = one.claims.intervals
+    entries, parts = one.claims.intervals, one.claims.parts
     if fit.covariance is None or fit.residual_rms_j is None:
         return np.full(len(entries), np.nan)
     constants = fit.constants.ravel()
-    own = np.zeros((len(entries), len(constants)))
-    own[:, row * NUM_COMPONENTS : (row + 1) * NUM_COMPONENTS] = one.claims.parts
-    total = whole[entries]
-    share = np.divide(own @ constants, total, out=np.zeros_like(total), where=total > 0)
-    per_joule = np.divide(active[entries], total, out=np.zeros_like(total), where=total > 0)
-    gradient = (own - share[:, None] * flat[entries]) * per_joule[:, None]
-    covariance = fit.covariance + np.diag((fit.misfit * constants) ** 2)
-    shape = np.einsum("ij,jk,ik->i", gradient, covariance, gradient)
-    return np.asarray(np.maximum(shape, 0.0) + (share * fit.residual_rms_j) ** 2)
+    columns = slice(row * NUM_COMPONENTS, (row + 1) * NUM_COMPONENTS)
+    own, per_joule = constants[columns], ratio(active, whole)[entries]
+    joules = (parts @ own) * per_joule
+    gradient = -(joules * ratio(np.ones_like(whole), whole)[entries])[:, None] * flat[entries]
+    gradient[:, columns] += parts * per_joule[:, None]
+    variance = np.maximum(np.einsum("ij,jk,ik->i", gradient, fit.covariance, gradient), 0.0)
+    for local in fit.local:
+        alternative = local.constants[local.group]  # (intervals, columns)
+        explained = ratio(active, (flat * alternative).sum(axis=1))
+        variance += ((parts * alternative[entries, columns]).sum(axis=1) * explained[entries] - joules) ** 2
+    noise = np.maximum(np.abs(active - whole), NOISE_FLOOR * fit.residual_rms_j)
+    variance += (joules * ratio(noise, active)[entries]) ** 2
+    return np.asarray(variance + _unseen(one, own) * per_joule**2)
+
+
+def _unseen(one: Evidence, own: Floats) -> Floats:
+    """Terms 4 to 6 of ``_variance`` per entry, before scaling to the meter."""
+    entries, parts = one.claims.intervals, one.claims.parts
+    stepwise = parts[:, STEPWISE] @ own[STEPWISE]
+    granules = ratio(np.full(len(one.work), one.ticks), one.work[:, STEPS])[entries]
+    batch = np.maximum(ratio(one.work[:, DECODE], one.work[:, STEPS]), 1.0)[entries]
+    prompts = np.bincount(one.claims.attempts, parts[:, PREFILL]).astype(np.float64)[one.claims.attempts]
+    first_step = own[STEPS] / batch * ratio(parts[:, PREFILL], prompts)
+    hidden = ratio(one.unclaimed[:, STEPS], one.work[:, STEPS])[entries] * parts[:, STEPS] * own[STEPS]
+    return np.asarray(GRANULE * (stepwise * granules) ** 2 + (FIRST_STEP * first_step) ** 2 + hidden**2 / 12)

@@ -91,9 +91,11 @@ class Machine:
         context = np.where(decoding, self.load.prompt[running] + self._made[running] - 1, 0)
         own = truth.a_p * chunks + truth.a_px * prompt_context + truth.a_d * decoding + truth.a_c * context
         own += truth.woken(chunks + decoding * 1.0) + taking * truth.b / taking.sum()
-        joules, length = truth.capped(own.sum(keepdims=True), length)
+        taken = taking * (truth.step_s / taking.sum() + truth.running_s) + truth.position_s * chunks
+        joules, length, by_time = truth.capped(own.sum(keepdims=True), length)
         joules = joules * truth.warmth(np.array([now]))
-        self.true_j[running] += own * (joules[0] / own.sum())
+        shares = (1 - by_time) * own / own.sum() + by_time * taken / taken.sum()
+        self.true_j[running] += shares * joules[0]
         self._prefilled[running] += chunks
         now += float(length[0])
         makes = decoding | ((chunks > 0) & (chunks == left))
@@ -111,13 +113,13 @@ class Machine:
         past = np.arange(steps, dtype=np.float64)
         shared = truth.b / size + truth.woken(np.ones(1) * size).sum() / size + truth.a_d
         joules = size * shared + truth.a_c * (context.sum() + size * past)
-        capped, lengths = truth.capped(joules, np.full(steps, truth.step_s + truth.running_s * size))
+        capped, lengths, by_time = truth.capped(joules, np.full(steps, truth.step_s + truth.running_s * size))
         ends = now + np.cumsum(lengths)
         steps = min(steps, 1 + int(np.searchsorted(ends, until, "left")))
         ends, lengths, past = ends[:steps], lengths[:steps], past[:steps]
         paid = capped[:steps] * truth.warmth(ends - lengths)
-        factor = paid / joules[:steps]
-        self.true_j[running] += (shared + truth.a_c * context) * factor.sum() + truth.a_c * (past * factor).sum()
+        factor, even = (1 - by_time[:steps]) * paid / joules[:steps], (by_time[:steps] * paid).sum() / size
+        self.true_j[running] += even + (shared + truth.a_c * context) * factor.sum() + truth.a_c * (past * factor).sum()
         self._made[running] += steps
         self._stamp(float(ends[-1]), running, np.zeros(size, np.bool_))
         counts = np.zeros((steps, 7))

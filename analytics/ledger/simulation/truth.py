@@ -45,13 +45,16 @@ class Truth:
         """Factor on power at moments since the load began."""
         return np.asarray(1 + self.drift * (1 - np.exp(-np.maximum(moments_s, 0.0) / self.drift_s)))
 
-    def capped(self, joules: Floats, lengths_s: Floats) -> tuple[Floats, Floats]:
-        """Active joules and lengths of steps under the power cap, from those without."""
-        if np.isinf(self.cap_w):
-            return joules, lengths_s
+    def capped(self, joules: Floats, lengths_s: Floats) -> tuple[Floats, Floats, Floats]:
+        """Active joules and lengths of steps under the power cap, from those without, and the weight of time.
+
+        Capped energy is allowed power × time, and grows with demanded joules J and uncapped time L as J^α·L^(1−α),
+        α = CAPPED_SLOWDOWN. Its Aumann–Shapley shares (Billera & Heath 1982) are α by joules and 1 − α by time.
+        """
         allowed = self.cap_w - self.idle_w
         excess = np.maximum(joules / lengths_s / allowed, 1.0)
-        return joules * excess ** (CAPPED_SLOWDOWN - 1), lengths_s * excess**CAPPED_SLOWDOWN
+        by_time = np.where(excess > 1, 1 - CAPPED_SLOWDOWN, 0.0)
+        return joules * excess ** (CAPPED_SLOWDOWN - 1), lengths_s * excess**CAPPED_SLOWDOWN, by_time
 
     def woken(self, positions: Floats) -> Floats:
         """Shapley values of requests with so many ``positions`` in a step, in the game of waking experts."""
