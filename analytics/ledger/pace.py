@@ -3,8 +3,8 @@
 Every decoding request makes one position per step (one per accepted run with speculation), so its decode steps over
 its decode time are the engine's mean step rate during that time. The rate of every moment is found from those means by
 Richardson–Lucy iterations: start from the mean rate of whoever decodes, then scale each moment by how far its requests
-are off. While only prompts are computed, each counts one step. It does not know steps of requests without spans when
-no visible one runs, nor how a long prompt was cut into chunks.
+are off (Richardson 1972). A prompt takes one step for every USUAL_CHUNK positions. It does not know steps of requests
+without spans when no visible one runs, nor the true size of a chunk.
 """
 
 from typing import Final
@@ -16,6 +16,7 @@ from analytics.ledger.progress import ended
 from analytics.ledger.work import Work
 
 ITERATIONS: Final = 8
+USUAL_CHUNK: Final = 2048  # prompt positions per step: vLLM's default max_num_batched_tokens
 LARGEST_CORRECTION: Final = 4.0  # per iteration
 
 
@@ -25,33 +26,34 @@ def paced(work: Work) -> tuple[Floats, Floats]:
         return np.zeros(0), np.zeros(0)
     times = np.unique(np.concatenate([work.prefill_from, work.decode_from, ended(work)]))
     lengths = np.diff(times)
-    rate = _own_rates(work, times)
-    decoding = work.decode_steps > 0
-    first, last = (_places(times, moments[decoding]) for moments in (work.decode_from, ended(work)))
+    begun, until, own = _phases(work)
+    first, last = _places(times, begun), _places(times, until)
+    rate = _mean_rates(times, first, last, own)
     count = _spread(first, last, np.ones(len(first)), len(lengths))
     for _ in range(ITERATIONS):
         steps = np.concatenate([[0.0], np.cumsum(rate * lengths)])
         made = steps[last] - steps[first]
-        missed = np.divide(work.decode_steps[decoding], made, out=np.ones(len(made)), where=made > 0)
+        missed = np.divide(own, made, out=np.ones(len(made)), where=made > 0)
         correction = _spread(first, last, np.clip(missed, 1 / LARGEST_CORRECTION, LARGEST_CORRECTION), len(lengths))
         rate = rate * np.divide(correction, count, out=np.ones(len(rate)), where=count > 0.5)
     return times, np.concatenate([[0.0], np.cumsum(rate * lengths)])
 
 
-def _own_rates(work: Work, times: Floats) -> Floats:
-    """Mean steps per second of whoever decodes in each piece of time; of whoever computes a prompt where none does."""
-    rates = []
-    for begin, end, steps in (
-        (work.decode_from, ended(work), work.decode_steps),
-        (work.prefill_from, work.prefill_until, np.ones(len(work))),
-    ):
-        some = steps > 0
-        first, last = _places(times, begin[some]), _places(times, end[some])
-        own = steps[some] / (end[some] - begin[some])
-        size = len(times) - 1
-        count = _spread(first, last, np.ones(len(own)), size)
-        rates.append(np.divide(_spread(first, last, own, size), count, out=np.zeros(size), where=count > 0.5))
-    return np.where(rates[0] > 0, rates[0], rates[1])
+def _phases(work: Work) -> tuple[Floats, Floats, Floats]:
+    """Begin, end and steps of every decode, and of every prompt whose first token was seen."""
+    decodes, prompts = work.decode_steps > 0, work.prefill_until <= work.decode_from
+    begun = np.concatenate([work.decode_from[decodes], work.prefill_from[prompts]])
+    until = np.concatenate([ended(work)[decodes], work.prefill_until[prompts]])
+    chunks = np.maximum(work.prefilled[prompts] / USUAL_CHUNK, 1.0)
+    return begun, until, np.concatenate([work.decode_steps[decodes], chunks])
+
+
+def _mean_rates(times: Floats, first: Ints, last: Ints, own: Floats) -> Floats:
+    """Mean steps per second of whoever is in a phase, in each piece of time."""
+    size = len(times) - 1
+    count = _spread(first, last, np.ones(len(own)), size)
+    rates = own / (times[last] - times[first])
+    return np.divide(_spread(first, last, rates, size), count, out=np.zeros(size), where=count > 0.5)
 
 
 def _places(times: Floats, moments: Floats) -> Ints:

@@ -17,7 +17,8 @@ from analytics.ledger.fitting import Fit
 from analytics.ledger.inputs import Flags, Floats, Ints
 
 GRANULE: Final = 2 / 12  # steps², the variance of two exports that cut a step anywhere
-FIRST_STEP: Final = 0.21  # of b: by so much experts that wake with a prompt bend the line at most (energy.md §3.3)
+FIRST_STEP: Final = 0.5  # of b: experts that wake with a prompt (energy.md §3.3: mixtures of experts bend the line)
+FORM: Final = 0.019  # relative; median error of a + b/B over 19 groups of models on H100 (energy.md §3.3)
 NOISE_FLOOR: Final = 0.5  # of the fit's residual: an interval that happens to agree is no better measured
 STEPWISE: Final = [STEPS, DECODE, DECODE_CONTEXT]
 NEGLIGIBLE: Final = 1e-12  # of the pool's mean prediction: rounding of placed work, not work
@@ -59,10 +60,11 @@ def _variance(row: int, one: Evidence, fit: Fit, flat: Floats, whole: Floats, ac
     """Variance of each entry's joules, in J²; NaN when the rule states no error. The sum of
 
     1. the constants' covariance, through the gradient of share · active (delta method);
-    2. the form: what the entry would get by constants fitted on alike intervals alone (``fitting._local``);
+    2. the form: what the entry would get by constants fitted on alike intervals alone (``fitting._local``), and
+       FORM of each component by itself, which is how far the affine form is off where it was published;
     3. the meter: the interval's own residual, at least NOISE_FLOOR of the usual one, in proportion to the share;
     4. granularity: at every export one step may be counted on either side, and what it carries with it;
-    5. a request's first step, which carries its prompt, may cost more or less than b;
+    5. a step that carries a prompt may cost more or less than b, and the prompt is the reason;
     6. steps that nobody claims: the visible may have shared theirs with them or not (uniform).
     """
     entries, parts = one.claims.intervals, one.claims.parts
@@ -75,6 +77,7 @@ def _variance(row: int, one: Evidence, fit: Fit, flat: Floats, whole: Floats, ac
     gradient = -(joules * ratio(np.ones_like(whole), whole)[entries])[:, None] * flat[entries]
     gradient[:, columns] += parts * per_joule[:, None]
     variance = np.maximum(np.einsum("ij,jk,ik->i", gradient, fit.covariance, gradient), 0.0)
+    variance += FORM**2 * ((gradient * constants) ** 2).sum(axis=1)
     for local in fit.local:
         alternative = local.constants[local.group]  # (intervals, columns)
         explained = ratio(active, (flat * alternative).sum(axis=1))
@@ -89,8 +92,7 @@ def _unseen(one: Evidence, own: Floats) -> Floats:
     entries, parts = one.claims.intervals, one.claims.parts
     stepwise = parts[:, STEPWISE] @ own[STEPWISE]
     granules = ratio(np.full(len(one.work), one.ticks), one.work[:, STEPS])[entries]
-    batch = np.maximum(ratio(one.work[:, DECODE], one.work[:, STEPS]), 1.0)[entries]
     prompts = np.bincount(one.claims.attempts, parts[:, PREFILL]).astype(np.float64)[one.claims.attempts]
-    first_step = own[STEPS] / batch * ratio(parts[:, PREFILL], prompts)
+    first_step = own[STEPS] * ratio(parts[:, PREFILL], prompts)
     hidden = ratio(one.unclaimed[:, STEPS], one.work[:, STEPS])[entries] * parts[:, STEPS] * own[STEPS]
     return np.asarray(GRANULE * (stepwise * granules) ** 2 + (FIRST_STEP * first_step) ** 2 + hidden**2 / 12)

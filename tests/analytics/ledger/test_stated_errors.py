@@ -1,0 +1,62 @@
+"""The stated standard errors hold the truth: 1.96 of them for at least 90 % of requests, whatever the machine."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analytics.ledger.attribution import attribute
+from analytics.ledger.inputs import LedgerInputs, LedgerSettings
+from analytics.ledger.simulation import Load, Meters, Simulated, Truth, simulate
+from bench.truths.catalogue import BOARD, FOREIGN, H100_8B, NO_SPANS, SMALL
+from bench.truths.loads import chat, load_for
+from bench.truths.scores import Errors, per_request, scored
+
+SECONDS = 300.0
+
+
+def machine(truth: Truth, batch: float, meters: Meters = BOARD) -> Simulated:
+    return simulate(load_for(batch, SECONDS, chat(8_000, 1), truth), truth, meters, seed=1)
+
+
+def errors(simulated: Simulated, rule: str = "auto", missing: float = 0.0) -> Errors:
+    seen = np.random.default_rng(3).uniform(size=len(simulated.true_j)) >= missing
+    attempts = simulated.attempts.filter(seen)
+    settings = LedgerSettings(rule=rule)
+    result = attribute(LedgerInputs(simulated.points, attempts, simulated.window_ns, settings=settings))
+    joules, stated = per_request(result.attempt_energy, len(seen))
+    return scored(joules[seen], simulated.true_j[seen], stated[seen])
+
+
+@pytest.mark.parametrize("skew_s", [-0.05, 0.05])
+@pytest.mark.parametrize("rule", ["counters_affine", "spans_affine"])
+@pytest.mark.parametrize("batch", [2, 8, 64])
+def test_an_affine_machine_is_split_well_and_the_errors_say_how_well(batch: float, rule: str, skew_s: float) -> None:
+    found = errors(machine(H100_8B, batch, replace(BOARD, skew_s=skew_s)), rule)
+    assert found.median < 0.04
+    assert found.p95 < 0.15
+    assert abs(found.bias) < 0.01
+    assert found.coverage >= 0.9
+
+
+@pytest.mark.parametrize("truth", FOREIGN)
+@pytest.mark.parametrize("batch", [2, 8, 64])
+def test_a_machine_of_another_form_is_admitted_to(truth: str, batch: float) -> None:
+    assert errors(machine(FOREIGN[truth], batch)).coverage >= 0.9
+
+
+@pytest.mark.parametrize("batch", [2, 8, 64])
+def test_company_that_sends_no_spans_is_admitted_to(batch: float) -> None:
+    assert errors(machine(H100_8B, batch), missing=NO_SPANS).coverage >= 0.9
+
+
+@pytest.mark.parametrize("meters", [Meters(sample_offset_s=0.061), Meters(sample_s=1.0, sample_offset_s=0.061), BOARD],
+                         ids=["clean", "once a second", "noisy"])  # fmt: skip
+@pytest.mark.parametrize("rate", [1.0, 5.0, 20.0])
+def test_very_short_requests_are_admitted_to(rate: float, meters: Meters) -> None:
+    """Answers of 2 to 24 tokens in 10 to 150 ms, several to an energy sample."""
+    random = np.random.default_rng(2)
+    size = round(rate * 120.0)
+    arrivals = np.sort(random.uniform(0, 120.0, size))
+    load = Load(arrivals, random.integers(8, 60, size), np.zeros(size, np.int64), random.integers(2, 24, size))
+    assert errors(simulate(load, SMALL, meters)).coverage >= 0.9
