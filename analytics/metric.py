@@ -26,6 +26,9 @@ from conventions.errors import PluginError
 Dimension = Literal["tier", "tenant", "model"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
 
+JOBS: Final = "job_progress"
+"""Metrics that need it are of training and batch jobs: model is then a job's name, a run its id."""
+
 _PACKAGE: Final = "analytics.metrics"
 _KEYS: Final = ("title", "unit", "better", "grain", "needs", "definition")
 _HEADER_LINE: Final = re.compile(r"-- (?:(?P<key>[a-z]+): |  )(?P<text>.+)")
@@ -150,7 +153,10 @@ def parameters(
 
 def statement(metric: Metric, idling: Idling = SEPARATE) -> str:
     """The metric's SQL over the scoped relations, as it is sent to the store."""
-    scope = _text("_scope") + _text("_parts") + idle_policy.fragment(idling.policy) + _text("_balance")
+    if JOBS in metric.needs:
+        scope = _text("_jobs")
+    else:
+        scope = _text("_scope") + _text("_parts") + idle_policy.fragment(idling.policy) + _text("_balance")
     return f"{scope}SELECT * FROM (\n{metric.sql}\n)\nORDER BY ALL"
 
 

@@ -6,7 +6,7 @@ from typing import Final
 UNKNOWN: Final = "–"
 
 _PREFIXES: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
-_WORDS: Final = {"{token}/s": "tok/s", "{request}/s": "req/s"}
+_WORDS: Final = {"{token}/s": "tok/s", "{request}/s": "req/s", "{sample}/h": "samples/h"}
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -17,8 +17,8 @@ def quantity(value: float | None, unit: str) -> str:
         return share(value)
     if unit == "s" and abs(value) >= 1.0:
         return f"{digits(value)} s"
-    if unit in ("s", "J", "J/{token}"):
-        return _prefixed(value, unit.replace("{", "").replace("}", ""))
+    if unit == "s" or unit.split("/")[0] in ("J", "{operation}"):
+        return _prefixed(value, unit.replace("{operation}", "FLOP").replace("{", "").replace("}", ""))
     return f"{digits(value)} {_WORDS.get(unit, unit)}"
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from analytics import alerting, metric
 from analytics.budgets import BudgetStatus, status
 from analytics.metric import Queries, Window
-from analytics.reports import headline
+from analytics.reports import headline, jobs
 from analytics.reports.quantities import UNKNOWN, count, difference, quantity, share, times
 
 PARTS: Final = ("successful", "failed", "job", "idle", "overhead", "unattributed")
@@ -29,6 +29,7 @@ def summary(reader: Queries, window: Window, budgets: Sequence[BudgetStatus] = (
         "energy": energy,
         "estimated": energy["quality"] in ("estimated", "simulated"),
         "by_tier": _by_tier(reader, window),
+        "jobs": jobs.listed(reader, window),
         "budgets": [
             {"name": line.name, "spent": line.spent, "limit": line.limit, "burn": line.burn} for line in budgets
         ],
@@ -54,6 +55,7 @@ def render_markdown(page: dict[str, Any]) -> str:
         _numbers_table(page["numbers"]),
         _energy_table(page["energy"]),
         _tier_table(page["by_tier"]),
+        _job_table(page["jobs"]),
         _budget_table(page["budgets"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -152,6 +154,12 @@ def _tier_table(tiers: list[dict[str, Any]]) -> str:
     ]
     head = ("tier", "requests", "tokens", "attributed energy", "latency p95", "cache hits", "errors")
     return "## By tier\n\n" + _table(head, rows)
+
+
+def _job_table(listed: list[dict[str, Any]]) -> str:
+    if not listed:
+        return ""
+    return "## Training and batch jobs\n\n" + _table(jobs.HEAD, jobs.lines(listed))
 
 
 def _budget_table(budgets: list[dict[str, Any]]) -> str:

@@ -110,3 +110,24 @@ def test_differences_read_well(value: float | None, before: float | None, unit: 
 
 def _number(text: str) -> float:
     return float(text.replace(" ", ""))
+
+
+def test_jobs_of_the_period_are_listed_with_what_each_cost(tmp_path: Path) -> None:
+    """A job that ran an hour ago is there with its joules per sample and their provenance, an older one is not."""
+    job = {"started_at": END - timedelta(hours=1), "job_id": "a", "leg": "a1", "name": "tune", "device_type": "cpu"}
+    job |= {"leg_started_at": job["started_at"], "heard_at": END - timedelta(minutes=59), "devices": [], "samples": 40}
+    job |= {"steps": 10, "duration_s": 60.0, "loss": 1.25, "status": "ok", "precision": "bf16"}
+    month = timedelta(days=30)
+    older = {name: value - month if isinstance(value, datetime) else value for name, value in job.items()}
+    spent = {"device": "cpu:0", "job": "a", "method": "cpu_time", "quality": "estimated", "idle_j": 0.0}
+    spent |= {"started_at": job["started_at"], "ended_at": job["heard_at"], "unattributed_j": 0.0}
+    rows = [job, older | {"job_id": "b", "leg": "b1", "name": "old"}]
+    with Store.open(tmp_path) as opened:
+        energy = [spent | {"total_j": 100.0, "attributed_j": 100.0}]
+        sample.write(opened, {"job_progress": rows, "energy_intervals": energy})
+        page = summary(opened, LAST_DAY)
+    (listed,) = page["jobs"]
+    assert (listed["j_per_sample"], listed["samples_per_device_hour"], listed["j_per_token"]) == (2.5, 2400.0, None)
+    line = next(line for line in render_markdown(page).splitlines() if line.startswith("| tune (bf16)"))
+    cells = [cell.strip() for cell in line.split("|")[2:-1]]
+    assert cells == ["ok", "60 s", "100 J estimated", "2.5 J/sample", "–", "–", "40", "2 400 samples/h", "1.25"]
