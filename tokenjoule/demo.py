@@ -16,7 +16,9 @@ from conventions.errors import TokenjouleError
 from tokenjoule import configuration, stack
 
 IDLE_S = 8.0  # models resident, nothing running: the idle power that the ledger subtracts is measured here
+FLUSH_S = 3.0  # exporters of processes that go on running flush within two seconds
 SETTLE_TIMEOUT_S = 120.0
+KEYS = ("demo-reading-room", "demo-archive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def load(urls: Mapping[str, str], plan: Plan, console: Console) -> dict[str, Any
         *(sys.executable, "-m", "loadgen", "run", "steady_chat"),
         *("--target", urls["gateway"], "--collector", urls["collector"]),
         *("--seconds", str(plan.seconds), "--rate", str(plan.rate), "--seed", str(plan.seed)),
-        *("--keys", "demo-reading-room,demo-archive", "--json", str(path)),
+        *("--keys", ",".join(KEYS), "--json", str(path)),
     ]
     console.print(f"loading the gateway: {plan.rate:g} requests/s (Poisson) for {plan.seconds:g} s")
     ended = subprocess.run(command, check=False)
@@ -81,9 +83,9 @@ def load(urls: Mapping[str, str], plan: Plan, console: Console) -> dict[str, Any
     return loaded
 
 
-def settle(collector: str) -> None:
-    """Wait until everything that was sent is settled (the exporters flush within two seconds)."""
-    time.sleep(3.0)
+def settle(collector: str, flush_s: float = FLUSH_S) -> None:
+    """Wait ``flush_s`` for what running processes have yet to send, then until all of it is settled."""
+    time.sleep(flush_s)
     request = urllib.request.Request(f"{collector}/v1/settle", data=b"", method="POST")
     with urllib.request.urlopen(request, timeout=SETTLE_TIMEOUT_S) as answer:
         answer.read()

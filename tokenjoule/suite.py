@@ -1,48 +1,55 @@
 """The small suite: the same load against two batching policies and against two routings, one collector throughout.
 
-Arms of a pair run A B B A, so that slow drift of a shared machine does not favour one side; every run replays the
-identical schedule and prompts (one seed).
+``loadgen.experiment`` gives order, seeds and runs; here the serving side of each arm is put on before its run.
 """
 
-import json
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 
-from conventions import plugins
-from conventions.errors import PluginError, TokenjouleError
+from conventions import plugins, settings
+from conventions.errors import PluginError, SettingsError
+from loadgen import experiment
+from loadgen.summary import RunResult
 from tokenjoule import configuration, stack
-from tokenjoule.demo import settle
+from tokenjoule.demo import KEYS, settle
 
 SERVING = frozenset({"engine", "gateway"})
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """One side of a comparison: the settings that make it different."""
+class Variant:
+    """One side of a comparison: the settings of every engine and of the gateway that make it different."""
 
     name: str
-    overrides: Mapping[str, Any]
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    gateway: Mapping[str, Any] = field(default_factory=dict)
+
+    def overrides(self, base: Path) -> dict[str, Any]:
+        """Dotted settings over the file ``base``. Raises ``SettingsError`` where it has no engine to change."""
+        engines = settings.read(base).get("serving", {}).get("engines", {})
+        if self.engine and not engines:
+            raise SettingsError(
+                f"{base}: {self.name} is a setting of our own engines, and it has no [serving.engines.*]"
+            )
+        of_engines = {f"serving.engines.{name}.{key}": value for name in engines for key, value in self.engine.items()}
+        return of_engines | {f"serving.gateway.{key}": value for key, value in self.gateway.items()}
 
 
-def _batching(policy: str) -> Arm:
-    keys = [f"serving.engines.{engine}.batching" for engine in ("scout", "expert")]
-    return Arm(policy, dict.fromkeys(keys, policy))
-
-
-def _routing(policy: str) -> Arm:
-    return Arm(policy, {"serving.gateway.policy": policy})
-
-
-SUITES: dict[str, tuple[Arm, Arm]] = {
-    "batching": (_batching("none"), _batching("continuous")),
-    "routing": (_routing("round_robin"), _routing("complexity")),
+SUITES: dict[str, tuple[Variant, Variant]] = {
+    "batching": (
+        Variant("none", engine={"batching": "none"}),
+        Variant("continuous", engine={"batching": "continuous"}),
+    ),
+    "routing": (
+        Variant("round_robin", gateway={"policy": "round_robin"}),
+        Variant("complexity", gateway={"policy": "complexity"}),
+    ),
 }
 
 
@@ -50,8 +57,8 @@ def run(name: str, config: Path, seconds: float, rate: float, pairs: int, seed: 
     """Run one suite or ``all`` and print its tables. Raises ``PluginError`` for an unknown name."""
     if name != "all" and name not in SUITES:
         raise PluginError(plugins.unknown("suite", name, ["all", *SUITES]))
-    chosen = list(SUITES) if name == "all" else [name]
-    directory = (Path("var") / f"compare-{datetime.now(UTC):%Y%m%dT%H%M%S}").resolve()
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    directory = (Path("var") / f"compare-{stamp}").resolve()
     base = configuration.derive(
         config,
         directory,
@@ -60,50 +67,65 @@ def run(name: str, config: Path, seconds: float, rate: float, pairs: int, seed: 
     )
     with stack.Stack(directory / "logs") as processes:
         collector = processes.start(stack.specs(base, only=frozenset({"collector"})))["collector"]
-        for suite in chosen:
-            runs = [
-                _run_arm(arm, base, collector, seconds, rate, seed, console) for arm in _order(SUITES[suite], pairs)
-            ]
-            _print(f"{suite}: {rate:g} requests/s for {seconds:g} s, same schedule", collector, runs, console)
-    console.print(f"every request of every run: tokenjoule query --data {directory / 'data'} 'FROM requests'")
+        values = {"seconds": seconds, "rate": rate, "seed": seed, "keys": KEYS}
+        load = experiment.Load(scenario="steady_chat", values=values, collector=collector)
+        for suite in SUITES if name == "all" else [name]:
+            title = f"{suite}: {rate:g} requests/s for {seconds:g} s, the same schedule within a pair"
+            _print(title, collector, _compare(suite, base, load, pairs, f"{suite}-{stamp}", console), console)
+    console.print("every request of every run:")
+    console.print(f"  tokenjoule query --data {directory / 'data'} 'FROM requests'", soft_wrap=True)
 
 
-def _order(arms: tuple[Arm, Arm], pairs: int) -> list[Arm]:
-    first, second = arms
-    return [arm for pair in range(pairs) for arm in ((first, second) if pair % 2 == 0 else (second, first))]
+def _compare(
+    suite: str, base: Path, load: experiment.Load, pairs: int, prefix: str, console: Console
+) -> list[RunResult]:
+    """Every run of one suite, settled."""
+    gateway = settings.read(base)["serving"]["gateway"]
+    target = f"http://{gateway.get('host', '127.0.0.1')}:{gateway['port']}"
+    arms = [experiment.Arm(name=variant.name, target=target) for variant in SUITES[suite]]
+    with Stage(suite, base, console) as stage:
+        results = experiment.run_suite(arms, load, pairs, prefix, stage.put_on)
+    settle(load.collector, flush_s=0.0)  # what ran is stopped and has flushed
+    return results
 
 
-def _run_arm(arm: Arm, base: Path, collector: str, seconds: float, rate: float, seed: int, console: Console) -> str:
-    """Start the serving side with the arm's settings, load it, stop it; returns the run id."""
-    directory = base.parent / arm.name
-    config = configuration.derive(base, directory, free_ports=False, overrides=arm.overrides)
-    with stack.Stack(directory / "logs") as processes:
-        with console.status(f"{arm.name}: starting engines and gateway"):
-            urls = processes.start_in_order(stack.specs(config, only=SERVING))
-        console.print(f"[bold]{arm.name}[/]")
-        loaded = _load(arm, urls["gateway"], collector, seconds, rate, seed, directory)
-    settle(collector)
-    return str(loaded["run_id"])
+class Stage:
+    """The serving side of one arm at a time. Use as a context manager; leaving it stops the last one."""
+
+    def __init__(self, suite: str, base: Path, console: Console) -> None:
+        self._variants = {variant.name: variant for variant in SUITES[suite]}
+        self._base = base
+        self._console = console
+        self._running: stack.Stack | None = None
+
+    def __enter__(self) -> "Stage":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clear()
+
+    def put_on(self, arm: experiment.Arm) -> None:
+        """Stop what ran, which flushes its telemetry, and start engines and gateway with the arm's settings."""
+        self._clear()
+        directory = self._base.parent / arm.name
+        overrides = self._variants[arm.name].overrides(self._base)
+        config = configuration.derive(self._base, directory, free_ports=False, overrides=overrides)
+        self._running = stack.Stack(directory / "logs")
+        with self._console.status(f"{arm.name}: starting engines and gateway"):
+            self._running.start_in_order(stack.specs(config, only=SERVING))
+        self._console.print(f"loading [bold]{arm.name}[/]")
+
+    def _clear(self) -> None:
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
 
 
-def _load(
-    arm: Arm, gateway: str, collector: str, seconds: float, rate: float, seed: int, directory: Path
-) -> dict[str, Any]:
-    path = directory / "load.json"
-    command = [
-        *(sys.executable, "-m", "loadgen", "run", "steady_chat", "--target", gateway, "--collector", collector),
-        *("--seconds", str(seconds), "--rate", str(rate), "--seed", str(seed), "--arm", arm.name),
-        *("--keys", "demo-reading-room,demo-archive", "--json", str(path)),
-    ]
-    if subprocess.run(command, check=False).returncode != 0:
-        raise TokenjouleError(f"the load against {arm.name} failed; see its output above")
-    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return loaded
-
-
-def _print(title: str, collector: str, run_ids: Sequence[str], console: Console) -> None:
+def _print(title: str, collector: str, results: list[RunResult], console: Console) -> None:
     from analytics.reports import arms
     from store import reading
 
     with reading.open(collector) as reader:
-        console.print(arms.render(title, arms.by_arm(reader, run_ids)))
+        console.print(arms.render(title, arms.by_arm(reader, [result.run_id for result in results])))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from conventions import logs
+from conventions.errors import TokenjouleError
 from training.library_desk import evaluate, production, tasks
 from training.library_desk.recipe import OPTIMIZERS, Budget
 
@@ -19,7 +20,11 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     commands = {"train": _train, "evaluate": _evaluate, "sample": _sample}
-    commands[arguments.command](arguments)
+    try:
+        commands[arguments.command](arguments)
+    except TokenjouleError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
     return 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from conventions.errors import TokenjouleError
 from training.library_desk import evaluate, shape, tasks
 from training.library_desk.exercise import MAX_ANSWER_TOKENS, Exercise
 from training.library_desk.journal import Journal
@@ -84,7 +85,14 @@ def _tracked(name: str, plan: Plan, job_id: str | None) -> Job:
 
 
 def _loss(name: str, plan: Plan) -> Loss:
-    return Labels() if name == "expert" else Distillation(shape.load(plan.out / "expert"))
+    if name == "expert":
+        return Labels()
+    teacher = plan.out / "expert"
+    if not (teacher / "config.json").exists():
+        raise TokenjouleError(
+            f"no expert in {teacher} for the scout to learn from: train it first, or leave out --only"
+        )
+    return Distillation(shape.load(teacher))
 
 
 def _recipe(name: str, plan: Plan) -> Recipe:
