@@ -1,8 +1,9 @@
 """How fast are spans made durable? ``python -m bench.ingest [--quick] [--json PATH]``.
 
-A real collector in a process of its own, four connections, OTLP/HTTP protobuf, POSTs answered after their commit. The
+A real collector in a process of its own, four connections, OTLP/HTTP protobuf. A POST is answered when it is on disk in
+the spool (``acked``); ``durable`` counts until every row is committed to the store, which is the rate that lasts. The
 floor, measured in the same run: the same rows as ready Arrow batches into a fresh store, as many rows per commit as the
-collector's were, no HTTP and no decoding. Latency is that under half of the measured load, from the moment each POST
+collector's were, no HTTP and no decoding. Latency is that under half of the durable load, from the moment each POST
 was due. CPU seconds are those of the collector's process alone, settling included; they hold on a busy machine where
 rates do not. Phoenix and MLflow run beside it from the virtual environment that ``TOKENJOULE_BENCH_PEERS`` names.
 """
@@ -34,13 +35,15 @@ from tokenjoule.configuration import free_port
 
 SPANS_PER_POST, SPANS_PER_SMALL_POST = 512, 10
 WARM_POSTS = 8
+STORED_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """What one full-speed run gave."""
 
-    spans_per_s: float
+    acked_per_s: float
+    spans_per_s: float  # committed
     cpu_us_per_span: float
     rows_per_commit: float
 
@@ -59,6 +62,7 @@ def main() -> None:
         floor, floor_cpu = floor_rate(big, full, posts, Path(folder) / "floor")
     rivals = peers.rates(big)
     figures: dict[str, float | str | None] = {
+        "acked_spans_per_s": full.acked_per_s,
         "durable_spans_per_s": full.spans_per_s,
         "floor_spans_per_s": floor,
         "floor_ratio": full.spans_per_s / floor,
@@ -67,6 +71,7 @@ def main() -> None:
         "rows_per_commit": full.rows_per_commit,
         "ack_p50_ms": float(np.quantile(latencies, 0.5)) * 1000,
         "ack_p99_ms": float(np.quantile(latencies, 0.99)) * 1000,
+        "small_posts_acked_spans_per_s": many.acked_per_s,
         "small_posts_spans_per_s": many.spans_per_s,
         "small_posts_cpu_us_per_span": many.cpu_us_per_span,
         "collector_peak_mb": peak_mb,
@@ -99,17 +104,19 @@ def _collector(data: Path) -> Iterator[tuple[int, psutil.Process]]:
 
 
 def _full_load(port: int, process: psutil.Process, requests: Requests, posts: int) -> Load:
-    """From the first byte sent to the last acknowledgement; every acknowledged span must be in the store."""
+    """From the first byte sent to the last answer, and to the last commit; every answered span must be in the store."""
     post_all(port, requests.take(WARM_POSTS))
     bodies = requests.take(posts)
     before, commits, cpu_s = _stored(port), _commits(port), _cpu_s(process)
     began = time.perf_counter()
     post_all(port, bodies)
-    elapsed = time.perf_counter() - began
+    acked_s, spans = time.perf_counter() - began, posts * requests.count
+    while (stored := _stored(port) - before) < spans and time.perf_counter() - began < acked_s + STORED_WITHIN_S:
+        time.sleep(0.01)
+    stored_s = time.perf_counter() - began
+    assert stored == spans, f"{spans} spans acknowledged, {stored} stored"
     cpu_s, commits = _cpu_s(process) - cpu_s, _commits(port) - commits
-    spans = posts * requests.count
-    assert _stored(port) - before == spans, f"{spans} spans acknowledged, {_stored(port) - before} stored"
-    return Load(spans / elapsed, cpu_s / spans * 1e6, spans / commits)
+    return Load(spans / acked_s, spans / stored_s, cpu_s / spans * 1e6, spans / commits)
 
 
 def _half_load(port: int, full: Load, posts: int) -> list[float]:

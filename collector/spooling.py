@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from collector.counters import Counters
 from collector.spool.records import Record
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     record: Record
-    done: "Future[None]" = field(default_factory=Future)
+    done: "Future[None]"
 
 
 class Spooler:
@@ -51,7 +51,8 @@ class Spooler:
 
     def submit(self, record: Record) -> "Future[None]":
         """Queue ``record``; the future resolves when it is on disk, or fails with a ``StoreError``."""
-        waiting = _Waiting(record)
+        waiting = _Waiting(record, Future())
+        waiting.done.set_running_or_notify_cancel()  # a sender that leaves cannot take its place out of the batch
         with self._changed:
             if not self.alive:
                 raise StoreError("nothing is taken in any more: the collector is stopping")

@@ -100,6 +100,7 @@ class Storer:
     def caught_up(self) -> "Future[None]":
         """Resolved when all that was added before this call is stored; fails when the store does not take it."""
         asked: Future[None] = Future()
+        asked.set_running_or_notify_cancel()  # who leaves is told all the same, and ends nothing
         with self._changed:
             if self._stored_until >= self._last:
                 asked.set_result(None)

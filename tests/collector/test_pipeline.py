@@ -164,6 +164,19 @@ def test_a_dead_writer_shows_and_acknowledges_no_more_than_the_bound(tmp_path: P
             pipeline.submit(record(3))
 
 
+def test_who_stops_waiting_ends_nothing(tmp_path: Path) -> None:
+    store = Store()
+    with running(store, tmp_path) as pipeline:
+        hold(store, pipeline)
+        pipeline.submit(record(1)).cancel()
+        pipeline.caught_up().cancel()
+        store.gate.set()
+        pipeline.submit(record(2)).result(10)
+        pipeline.caught_up().result(10)
+        assert pipeline.alive
+    assert store.numbers == [0, 1, 2]
+
+
 def test_closing_stores_what_waits_and_leaves_no_segment(tmp_path: Path) -> None:
     store = Store()
     with running(store, tmp_path) as pipeline:
