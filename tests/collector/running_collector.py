@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ NO_PROBES = "[collector.sampler]\nprobes = []\ninterval_s = 60.0\n"
 class RunningCollector:
     """A started collector: its address, and the ways to talk to it and to end it."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, environment: Mapping[str, str] | None = None) -> None:
         self.log = config.with_suffix(".log")
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -28,6 +28,7 @@ class RunningCollector:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                env={**os.environ, **(environment or {})},
             )
         assert self.process.stdout is not None
         words = self.process.stdout.readline().split()
@@ -73,10 +74,12 @@ Start = Callable[..., RunningCollector]
 def started(directory: Path) -> Iterator[Start]:
     running: list[RunningCollector] = []
 
-    def start(extra: str = "", sampler: str = NO_PROBES) -> RunningCollector:
+    def start(
+        extra: str = "", sampler: str = NO_PROBES, environment: Mapping[str, str] | None = None
+    ) -> RunningCollector:
         config = directory / "collector.toml"
         config.write_text(f'[collector]\ndata = "{directory / "data"}"\nport = 0\n{extra}\n{sampler}')
-        running.append(RunningCollector(config))
+        running.append(RunningCollector(config, environment))
         return running[-1]
 
     yield start

@@ -1,0 +1,106 @@
+"""Which rows of a raw relation have not been settled yet, by their time of receipt.
+
+Two things keep that from being one mark. Commits overtake each other, so that a second that was read may gain rows. And
+the clock may be set back: rows are then received before others that were read long ago.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from store.writing import Store
+
+SECOND_NS: Final = 1_000_000_000
+LATE_COMMIT_NS: Final = 120 * SECOND_NS  # a row committed this long after it was received is still noticed
+BACK_MARGIN_NS: Final = 10 * SECOND_NS  # the same while the clock is behind rows that were read
+
+FRESH_ROWS: Final = "(received_ns > $since OR (received_ns > $back AND received_ns <= $now))"
+"""SQL's condition for rows that were not settled; its parameters are ``News.bounds``."""
+NEWS: Final = """
+    SELECT max(received_ns) AS newest FROM {relation} WHERE received_ns > $since"""
+RECENT: Final = """
+    SELECT received_ns // $second AS second, count(*) AS rows FROM {relation}
+    WHERE received_ns > $low AND received_ns <= $until GROUP BY ALL"""
+NEWEST_BUCKET: Final = "SELECT max(bucket_ns) AS newest FROM manifest WHERE bucket_ns <= $now"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a raw relation has that was not settled: rows received after ``since_ns``, and those between ``back_ns`` and
+    ``now_ns`` where the clock is behind ``until_ns``; both are 0 where it is not."""
+
+    since_ns: int
+    until_ns: int  # newest row
+    recent: dict[int, int]  # rows by second of receipt within LATE_COMMIT_NS before `until_ns`
+    back_ns: int = 0
+    now_ns: int = 0
+
+    @property
+    def low_ns(self) -> int:
+        """No row that is new was received before."""
+        return min(self.since_ns, self.back_ns) if self.back_ns else self.since_ns
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """The parameters of ``FRESH_ROWS``."""
+        return {"since": self.since_ns, "back": self.back_ns, "now": self.now_ns}
+
+
+class Reader:
+    """Reads the news of relations; what was read counts as settled once ``settled`` is told so."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seen: dict[str, News] = {}
+        self._seen_at_s = time.monotonic()
+        self._reading_at_s = self._seen_at_s
+
+    def read(self, relations: tuple[str, ...]) -> list[News]:
+        """The news of ``relations``, all as of now."""
+        self._reading_at_s = time.monotonic()
+        now_ns = time.time_ns()
+        return [self._news(relation, now_ns) for relation in relations]
+
+    def settled(self, news: Mapping[str, News]) -> None:
+        """``news`` is settled: only what comes after it is new."""
+        self._seen = dict(news)
+        self._seen_at_s = self._reading_at_s
+
+    def until_ns(self, relation: str) -> int | None:
+        """The newest row of ``relation`` that is settled."""
+        seen = self._seen.get(relation)
+        return seen.until_ns if seen else None
+
+    def _news(self, relation: str, now_ns: int) -> News:
+        """The mark is set back to a second that gained rows, and no further: under load commits overtake each other."""
+        seen = self._seen.get(relation)
+        since = self._recovered_ns(now_ns) if seen is None else seen.until_ns
+        if seen is not None:
+            counted = self._recent(relation, seen.until_ns)
+            gained = [second for second, rows in counted.items() if rows != seen.recent.get(second)]
+            since = min([since, *(second * SECOND_NS - 1 for second in gained)])
+        newest = self._newest(NEWS.format(relation=relation), {"since": since})
+        until = max(newest or 0, seen.until_ns if seen else 0)
+        if since <= now_ns:
+            return News(since, until, self._recent(relation, until))
+        elapsed_ns = round((self._reading_at_s - self._seen_at_s) * SECOND_NS)
+        back = max(1, now_ns - elapsed_ns - BACK_MARGIN_NS)
+        return News(since, until, self._recent(relation, until), back, now_ns)
+
+    def _recent(self, relation: str, until_ns: int) -> dict[int, int]:
+        bounds = {"low": until_ns - LATE_COMMIT_NS, "until": until_ns, "second": SECOND_NS}
+        counted = self._store.query(RECENT.format(relation=relation), bounds)
+        return dict(zip(counted["second"].to_pylist(), counted["rows"].to_pylist(), strict=True))
+
+    def _recovered_ns(self, now_ns: int) -> int:
+        """Where to begin after a start: safely before the newest settled bucket that is not ahead of the clock.
+
+        Senders may be up to a day ahead, and this machine's clock may have been.
+        """
+        newest = self._newest(NEWEST_BUCKET, {"now": now_ns})
+        return 0 if newest is None else newest - LATE_COMMIT_NS
+
+    def _newest(self, sql: str, parameters: dict[str, Any]) -> int | None:
+        found: int | None = self._store.query(sql, parameters)["newest"][0].as_py()
+        return found
