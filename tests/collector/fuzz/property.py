@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 from unittest import mock
 
-from collector import compression, encoding, grpc_receiver, signals, slices
+from collector import compression, encoding, grpc_receiver, intake, signals, slices
 from collector.batch import Batch
 from collector.decoding import decoded
 from collector.encoding import Encoding
+from collector.intake import Sent
 from collector.logrecords import LogDecoder
 from collector.points import PointDecoder
 from collector.recognition import every_dialect
@@ -39,14 +40,16 @@ def holds(signal: Signal, way: str, body: bytes) -> Batch | None:
 
 
 def _taken_in(signal: Signal, way: str, body: bytes) -> Batch:
-    now_ns = time.time_ns()
-    if way == "grpc":
-        return grpc_receiver._decode(body, signal, LIMIT, now_ns)
-    plain = compression.decompress(body, way if way in compression.ENCODINGS else "", LIMIT)
-    assert len(plain) <= LIMIT
+    """Both readings of a body: what its sender is told before it is spooled, and the rows that are made of it later."""
     spoken = Encoding(encoding.JSON if way == "json" else encoding.PROTOBUF)
+    name = grpc_receiver.MAGIC.get(body[:1], "") if way == "grpc" else way if way in compression.ENCODINGS else ""
+    sent = Sent(body, name, spoken, time.time_ns(), "fuzz")
     with mock.patch.object(slices, "WHOLE_BYTES", SLICE_BYTES if way == "sliced" else slices.WHOLE_BYTES):
-        return decoded(signal, spoken, plain, now_ns)
+        record, told = intake.read(signal, sent, LIMIT)
+        plain = compression.decompress(record.body, record.head.compression, LIMIT)
+        made = decoded(signal, Encoding(encoding.PROTOBUF), plain, sent.received_ns)
+    assert made.accepted == told.accepted == record.head.rows
+    return Batch(made.tables, told.accepted, told.refusals, made.cut, told.passed_over)
 
 
 def _check(signal: Signal, batch: Batch) -> None:
