@@ -30,6 +30,9 @@ class Counters:
         self.lost_samples = self._counter("lost_samples", "rounds of own samples that could not be queued or stored")
         self.connections = self._gauge("connections", "open HTTP connections")
         self.closed_connections = self._counter("closed_connections", "HTTP connections ended by a bound", "why")
+        self.sampling_cpu = self._counter(
+            "sampling_cpu_seconds", "CPU time of the sampling threads in each source", "source"
+        )
         self.queue_rows = self._gauge("queue_rows", "rows taken in that wait for the store")
         self.queue_bytes = self._gauge("queue_bytes", "bytes taken in that wait for the store")
         self.commit_seconds = self._seconds("commit_seconds", "time of one transaction")

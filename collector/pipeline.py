@@ -21,10 +21,12 @@ from collector.spool.records import Record
 from collector.spool.segments import Entry, Spool
 from collector.spooling import Spooler
 from collector.storing import Outlets, SpooledStore, Storer, Tables
+from collector.tap import Tap
 from conventions.errors import StoreError
 
 _log = logging.getLogger(__name__)
 
+METRIC_POINTS: Final = "metric_points"
 OURSELVES: Final = "tokenjoule-collector"
 OLDEST_S: Final = 300.0
 """So old a spooled body gets at most before a checkpoint makes it needless: it may hold what the store must not."""
@@ -66,7 +68,11 @@ class Pipeline:
         self._lock = threading.Lock()
         self._backlog = Backlog(settings)
         self._tidied_s = time.monotonic()
-        self._storer = Storer(store, Outlets(tables, self._leave, spool.set_aside, self._tidy), settings, counters)
+        self._taps: tuple[Tap, ...] = ()
+        self._make = tables
+        self._storer = Storer(
+            store, Outlets(self._tables, self._leave, spool.set_aside, self._tidy), settings, counters
+        )
         if spool.left:
             with self._lock:
                 for entry in spool.left:
@@ -109,6 +115,12 @@ class Pipeline:
         """Resolved when all that was acknowledged before this call is in the store; fails when it takes nothing."""
         return self._storer.caught_up()
 
+    def tap(self, metrics: frozenset[str]) -> Tap:
+        """From now on, the points of ``metrics`` whose rows are made for the store, in the order of arrival."""
+        opened = Tap(metrics)
+        self._taps = (*self._taps, opened)
+        return opened
+
     def close(self) -> None:
         """Take nothing more; store what waits. What the store does not take by then is stored after the next start."""
         self._spooler.close()
@@ -127,6 +139,12 @@ class Pipeline:
             except StoreError as error:
                 _log.error("the spool keeps what is stored: %s", error)
         self._spool.release(self._store.held_until)
+
+    def _tables(self, entries: Sequence[Entry]) -> Tables:
+        made = self._make(entries)
+        for tap in self._taps if METRIC_POINTS in made else ():
+            tap.observe(made[METRIC_POINTS])
+        return made
 
     def _leave(self, entries: Sequence[Entry]) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from collector.tap import OpenTap
 from conventions.instruments import Instrument
 
 
@@ -37,6 +38,7 @@ class Sample:
     device: Device | None = None
     provenance: Provenance | None = None
     engine: str | None = None
+    host: str | None = None  # where the device is, if not here
 
 
 class Source(Protocol):
@@ -65,10 +67,11 @@ class Probe(Source, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProbeContext:
-    """What a probe may look at when it opens: when, what others already give the energy of, and what to replay."""
+    """What a probe may look at when it opens: what others already give the energy of, what to replay, what is sent."""
 
     covered: frozenset[str] = frozenset()
     replay: Path | None = None
+    open_tap: OpenTap | None = None  # the metric points that the collector takes in; there is none outside it
 
 
 class ProbeUnavailable(Exception):

@@ -21,6 +21,8 @@ from conventions import attributes as names
 from conventions.errors import Overloaded
 
 SERVICE = "tokenjoule-collector"
+SUBMIT_EVERY_S = 1.0
+"""Rounds at a shorter interval go to the store together: a table costs as much CPU time as reading 50 boards."""
 
 OpenSources = Callable[[], AbstractContextManager[Sequence[Source]]]
 
@@ -36,6 +38,7 @@ class Sampler:
         self._pipeline = pipeline
         self._counters = counters
         self._host = socket.gethostname()
+        self._samples: list[Sample] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
@@ -51,22 +54,37 @@ class Sampler:
     def _run(self) -> None:
         with self._open_sources() as sources:
             self._round(sources)
+            self._submit()
+            submitted_s = time.monotonic()
             while not self._stopping.wait(until_next_s(self._interval_s, time.time())):
                 self._round(sources)
+                if time.monotonic() - submitted_s >= SUBMIT_EVERY_S - self._interval_s / 2:
+                    self._submit()
+                    submitted_s = time.monotonic()
             self._round(sources)
+            self._submit()
 
     def _round(self, sources: Sequence[Source]) -> None:
-        samples = [sample for source in sources for sample in source.read()]
-        if not samples:
+        self._samples += [sample for source in sources for sample in self._timed(source)]
+
+    def _submit(self) -> None:
+        if not self._samples:
             return
         received_ns = time.time_ns()
-        rows = [row(sample, received_ns, self._host) for sample in samples]
+        rows = [row(sample, received_ns, self._host) for sample in self._samples]
+        self._samples = []
         try:
             done = self._pipeline.submit_rows("metric_points", columns.table("metric_points", rows))
         except Overloaded as error:
             self._lost(str(error))
         else:
             done.add_done_callback(self._committed)
+
+    def _timed(self, source: Source) -> list[Sample]:
+        began_s = time.thread_time()
+        samples = source.read()
+        self._counters.sampling_cpu.labels(source_name(source)).inc(time.thread_time() - began_s)
+        return samples
 
     def _committed(self, done: "Future[None]") -> None:
         error = done.exception()
@@ -87,6 +105,11 @@ def until_next_s(interval_s: float, now_s: float) -> float:
     return left_s if left_s > interval_s / 100 else left_s + interval_s
 
 
+def source_name(source: Source) -> str:
+    """What a source is called in our own counters: its module, as every probe's class has the same name."""
+    return type(source).__module__.rsplit(".", 1)[-1]
+
+
 def row(sample: Sample, received_ns: int, host: str) -> columns.Row:
     """``sample`` as a row of ``metric_points``, received at ``received_ns`` (UTC) on ``host``."""
     is_counter = sample.instrument.kind == "counter"
@@ -102,7 +125,7 @@ def row(sample: Sample, received_ns: int, host: str) -> columns.Row:
         "value": sample.value,
         "service": SERVICE,
         "engine": sample.engine,
-        "resource": {names.SERVICE_NAME: SERVICE, "host.name": host},
+        "resource": {names.SERVICE_NAME: SERVICE, "host.name": sample.host or host},
     }
     if sample.device is not None:
         found.update(device=sample.device.id, device_type=sample.device.kind)

@@ -25,7 +25,7 @@ def samplers(settings: CollectorSettings, pipeline: Pipeline, counters: Counters
     """All samplers, not yet started. Raises ``PluginError`` for an unknown probe or exporter."""
     classes = load_probes(settings.sampler.probes)
     every_s = settings.sampler.interval_s
-    opened: list[tuple[OpenSources, float]] = [(partial(_hardware_and_processes, classes, settings), every_s)]
+    opened: list[tuple[OpenSources, float]] = [(partial(_hardware_and_processes, classes, settings, pipeline), every_s)]
     for process in settings.processes:
         if process.metrics_url is not None:
             opened.append((partial(_one, ScrapedPage(process.metrics_url, "vllm", process.engine)), every_s))
@@ -50,10 +50,10 @@ def running(started: Sequence[Sampler]) -> Iterator[None]:
 
 @contextmanager
 def _hardware_and_processes(
-    classes: Sequence[tuple[str, ProbeClass]], settings: CollectorSettings
+    classes: Sequence[tuple[str, ProbeClass]], settings: CollectorSettings, pipeline: Pipeline
 ) -> Iterator[Sequence[Source]]:
     with ExitStack() as opened:
-        probes = open_probes(classes, settings.sampler.replay)
+        probes = open_probes(classes, settings.sampler.replay, pipeline.tap)
         for probe in probes:
             opened.callback(probe.close)
         processes = [EngineProcess(process.engine, process.port) for process in settings.processes]

@@ -33,7 +33,7 @@ def test_missing_hardware_is_one_line_each_and_not_an_error(caplog: pytest.LogCa
 
 
 def test_an_unknown_probe_names_the_choices() -> None:
-    with pytest.raises(PluginError, match="cpu_model, nvml, rapl, replay"):
+    with pytest.raises(PluginError, match="cpu_model, nvml, otlp, rapl, replay, simulated"):
         load_probes(["nvlm"])
 
 

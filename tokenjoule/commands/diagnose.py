@@ -50,7 +50,7 @@ def _line(console: Console, good: bool, what: str, remedy: str) -> None:
 
 
 def _probes(console: Console) -> None:
-    from collector.hardware import load_probes
+    from collector.hardware import load_probes, reading_cost_s
     from collector.sample import ProbeContext, ProbeUnavailable
     from conventions import plugins
 
@@ -61,7 +61,9 @@ def _probes(console: Console) -> None:
         except ProbeUnavailable as why:
             _line(console, False, name, str(why))
         else:
-            _line(console, True, name, probe.description)
+            cost_s = reading_cost_s(probe)
+            cost = f"; {cost_s * 1e3:.2g} ms of CPU a reading, {cost_s * 10:.2%} of a core at 10 Hz"
+            _line(console, True, name, probe.description + cost)
             probe.close()
 
 
