@@ -1,8 +1,9 @@
 """Energy of CPU packages from RAPL, through Linux's powercap files.
 
-Only package zones are read: their subzones (core, uncore, dram) and ``psys`` overlap them. The counter is in µJ and
-wraps at ``max_energy_range_uj`` (262,144 J on many parts, some 12 minutes at 350 W); two wraps between readings cannot
-be seen. Since CVE-2020-8694 the files are readable by root only.
+Only package zones are read, each name once: their subzones (core, uncore, dram) and ``psys`` overlap them. The counter
+is in µJ and wraps at ``max_energy_range_uj`` (262,144 J on many parts, some 12 minutes at 350 W). A counter that went
+back further than a package can use up, and readings so far apart that a wrap may have been missed, begin a new series.
+Since CVE-2020-8694 the files are readable by root only.
 """
 
 import logging
@@ -16,18 +17,23 @@ from conventions.units import joules_from_microjoules
 
 POWERCAP = Path("/sys/class/powercap")
 PROVENANCE = Provenance("rapl", "cpu_package", "measured")
+MOST_W = 2_000.0  # four times what the hungriest packages of 2025 are rated
+SHORTEST_S = 1.0  # the counter's own steps blur power over less
+LONGEST_S = 10.0  # apart, whatever the range: no wrap is missed by then
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Package:
-    """One package zone: its last raw value and what it used since it was opened (both µJ)."""
+    """One package zone: its last raw value, when that was (monotonic), and what it used since ``start_ns`` (µJ)."""
 
     counter: Path
     range_uj: int
     device: Device
     last_uj: int
+    last_s: float
+    start_ns: int
     total_uj: int = 0
     failed: bool = False
 
@@ -39,20 +45,20 @@ class Probe:
     scopes = frozenset({"cpu_package"})
 
     def __init__(self, context: ProbeContext, powercap: Path = POWERCAP) -> None:  # noqa: ARG002  # built alike
-        zones = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if _is_package(zone)]
+        named = {_name(zone): zone for zone in sorted(powercap.glob("intel-rapl:*"), reverse=True) if _is_package(zone)}
+        zones = sorted(named.values())
         if not zones:
             raise ProbeUnavailable(f"no RAPL package under {powercap} (virtual machines and containers hide it)")
         self._packages = [_open(zone, number) for number, zone in enumerate(zones)]
-        self._start_ns = time.time_ns()
         self.description = ", ".join(f"{package.device.name} as {package.device.id}" for package in self._packages)
 
     def read(self) -> list[Sample]:
-        """Joules of every package since it was opened; one that cannot be read now is left out."""
+        """Joules of every package since its series began; one that cannot be read now is left out."""
         samples = []
         for package in self._packages:
             if _advance(package):
                 joules = joules_from_microjoules(package.total_uj)
-                samples.append(Sample(HW_ENERGY, joules, time.time_ns(), self._start_ns, package.device, PROVENANCE))
+                samples.append(Sample(HW_ENERGY, joules, time.time_ns(), package.start_ns, package.device, PROVENANCE))
         return samples
 
     def close(self) -> None:
@@ -62,7 +68,11 @@ class Probe:
 def _is_package(zone: Path) -> bool:
     """Zones are named ``intel-rapl:N``, subzones ``intel-rapl:N:M``."""
     name_file = zone / "name"
-    return zone.name.count(":") == 1 and name_file.exists() and name_file.read_text().startswith("package")
+    return zone.name.count(":") == 1 and name_file.exists() and _name(zone).startswith("package")
+
+
+def _name(zone: Path) -> str:
+    return (zone / "name").read_text().strip()
 
 
 def _open(zone: Path, number: int) -> _Package:
@@ -76,8 +86,8 @@ def _open(zone: Path, number: int) -> _Package:
         ) from None
     except (OSError, ValueError) as error:
         raise ProbeUnavailable(f"{counter}: {error}") from None
-    name = (zone / "name").read_text().strip()
-    return _Package(counter, range_uj, Device(f"cpu:{number}", "cpu", name), raw_uj)
+    device = Device(f"cpu:{number}", "cpu", _name(zone))
+    return _Package(counter, range_uj, device, raw_uj, time.monotonic(), time.time_ns())
 
 
 def _advance(package: _Package) -> bool:
@@ -90,7 +100,24 @@ def _advance(package: _Package) -> bool:
         package.failed = True
         return False
     package.failed = False
-    used_uj = raw_uj - package.last_uj
-    package.total_uj += used_uj if used_uj >= 0 else used_uj + package.range_uj
-    package.last_uj = raw_uj
+    now_s = time.monotonic()
+    used_uj = _used_uj(package, raw_uj, now_s - package.last_s)
+    if used_uj is None:
+        _log.warning("%s: restarted, or wrapped unseen; a new series begins", package.counter)
+        package.start_ns, package.total_uj = time.time_ns(), 0
+    else:
+        package.total_uj += used_uj
+    package.last_uj, package.last_s = raw_uj, now_s
     return True
+
+
+def _used_uj(package: _Package, raw_uj: int, elapsed_s: float) -> int | None:
+    """What the package used since the last reading; ``None`` if that cannot be told."""
+    most_uj = MOST_W * 1e6
+    if elapsed_s > max(package.range_uj / most_uj, LONGEST_S):
+        return None
+    used_uj = raw_uj - package.last_uj
+    if used_uj >= 0:
+        return used_uj
+    wrapped_uj = used_uj + package.range_uj
+    return wrapped_uj if 0 <= wrapped_uj <= most_uj * max(elapsed_s, SHORTEST_S) else None

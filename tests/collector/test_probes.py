@@ -33,7 +33,7 @@ def test_missing_hardware_is_one_line_each_and_not_an_error(caplog: pytest.LogCa
 
 
 def test_an_unknown_probe_names_the_choices() -> None:
-    with pytest.raises(PluginError, match="cpu_model, nvml, otlp, rapl, replay, simulated"):
+    with pytest.raises(PluginError, match="amdsmi, cpu_model, nvml, otlp, rapl, replay, simulated"):
         load_probes(["nvlm"])
 
 
@@ -77,6 +77,47 @@ def test_a_failed_rapl_reading_is_a_gap_and_not_a_wrap(tmp_path: Path) -> None:
     assert probe.read() == []
     (package / "energy_uj").write_text("950000")
     assert probe.read()[0].value == pytest.approx(0.05)
+
+
+def test_a_rapl_counter_that_restarted_is_no_wrap(tmp_path: Path) -> None:
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 90_000_000_000, 262_143_328_850)
+    probe = rapl.Probe(ProbeContext(), tmp_path)
+    (package / "energy_uj").write_text("90002000000")
+    first = probe.read()[0]
+    (package / "energy_uj").write_text("1000000")  # a wrap would be 172 kJ within a moment
+    restarted = probe.read()[0]
+    (package / "energy_uj").write_text("4000000")
+    last = probe.read()[0]
+    assert (first.value, restarted.value, last.value) == (2.0, 0.0, 3.0)
+    assert first.start_ns != restarted.start_ns == last.start_ns
+
+
+def test_rapl_readings_too_far_apart_may_hide_a_wrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 5_000_000, 262_143_328_850)
+    now_s = [100.0]
+    monkeypatch.setattr(rapl.time, "monotonic", lambda: now_s[0])
+    probe = rapl.Probe(ProbeContext(), tmp_path)
+    first = probe.read()[0]
+    now_s[0] += 130.0
+    (package / "energy_uj").write_text("9000000")
+    known = probe.read()[0]
+    now_s[0] += 140.0  # at 2 kW the whole range
+    (package / "energy_uj").write_text("10000000")
+    unknown = probe.read()[0]
+    assert (known.value, known.start_ns) == (4.0, first.start_ns)
+    assert (unknown.value, unknown.start_ns == first.start_ns) == (0.0, False)
+
+
+def test_a_rapl_package_that_is_listed_twice_counts_once(tmp_path: Path) -> None:
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
+    zone(tmp_path, "intel-rapl:1", "package-0", 1_000_000)
+    zone(tmp_path, "intel-rapl:2", "package-1", 1_000_000)
+    probe = rapl.Probe(ProbeContext(), tmp_path)
+    (package / "energy_uj").write_text("1500000")
+    assert [(sample.device.name, sample.value) for sample in probe.read() if sample.device] == [
+        ("package-0", 0.5),
+        ("package-1", 0.0),
+    ]
 
 
 def test_rapl_that_may_not_be_read_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
