@@ -30,7 +30,7 @@ class PowerIntegral:
         self._state: tuple[float, float, Integrated] | None = None  # monotonic s and W of the last poll
         self._closing = threading.Event()
         self._poll()
-        self._thread = threading.Thread(target=self._run, name="nvml-power", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="power", daemon=True)
         self._thread.start()
 
     def read(self) -> Integrated | None:

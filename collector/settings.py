@@ -47,7 +47,7 @@ class SamplerSettings:
     """Which probes read energy, and how often. ``replay`` is the recorded series of the probe of that name."""
 
     interval_s: float = 1.0
-    probes: tuple[str, ...] = ("nvml", "rapl", "cpu_model")
+    probes: tuple[str, ...] = ("nvml", "amdsmi", "rapl", "cpu_model")
     replay: Path | None = None
 
     def __post_init__(self) -> None:

@@ -103,7 +103,8 @@ JOB_FLOPS_COST_S: Final = "tokenjoule.job.flops.cost_s"
 JOB_STATUS: Final = "tokenjoule.job.status"  # ok | failed | interrupted
 
 # --- provenance of every joule, gram and dollar (DESIGN §4) ----------------------------------------------------
-# nvml.{counter,power,instant} | dcgm.counter | rapl | amdsmi | otlp | otlp.power | model | simulated | replay
+# nvml.{counter,power,instant} | dcgm.counter | amdsmi | amdsmi.power | rapl | otlp | otlp.power | model | simulated |
+# replay
 ENERGY_SOURCE: Final = "tokenjoule.energy.source"
 ENERGY_SCOPE: Final = "tokenjoule.energy.scope"  # gpu | module | cpu_package | dram | host
 ENERGY_QUALITY: Final = "tokenjoule.energy.quality"  # measured | estimated | simulated

@@ -6,8 +6,8 @@ from typing import Any
 
 import pynvml
 
+from collector.integral import PowerIntegral
 from collector.nvidia.counting import Counting, measure
-from collector.nvidia.integral import PowerIntegral
 from collector.nvidia.power import INSTANT, PowerQuestion, power_question
 from collector.nvidia.silence import Silence, silence
 from collector.sample import Device, Provenance
