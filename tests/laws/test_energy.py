@@ -1,4 +1,8 @@
-"""Laws of the ledger (energy.md §3.5) over random worlds: what holds whatever the load, the meters and the failures."""
+"""Laws of the ledger (energy.md §3.5) over random worlds: what holds whatever the load, the meters and the failures.
+
+The number in a name is that of the invariant there; 3, 11 (per successful token), 12 and 14 to 16 are in
+``test_energy_evidence``, the idle policies of 15 in ``test_idle``.
+"""
 
 from datetime import UTC
 from typing import Any
@@ -7,45 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.ledger.inputs import LedgerResult
 from conventions import instruments
+from tests.laws.accounts import EXACT, JOULES, assert_same, lawful, nanoseconds, per_attempt, per_interval
 from tests.laws.worlds import SECOND, World, rows_of, with_values, worlds
-
-EXACT = 1e-12
-lawful = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-JOULES = ("total_j", "attributed_j", "idle_j", "unattributed_j")
-
-
-def per_attempt(result: LedgerResult) -> dict[tuple[str, str], float]:
-    """Joules by attempt and component."""
-    summed = result.attempt_energy.group_by(["request_id", "component"]).aggregate([("joules", "sum")])
-    return {(row["request_id"], row["component"]): row["joules_sum"] for row in summed.to_pylist()}
-
-
-def per_interval(result: LedgerResult) -> dict[Any, np.ndarray[Any, Any]]:
-    """The four joules columns summed by device and interval."""
-    summed = result.intervals.group_by(["device", "started_at"]).aggregate([(name, "sum") for name in JOULES])
-    return {
-        (row["device"], row["started_at"]): np.array([row[f"{name}_sum"] for name in JOULES])
-        for row in summed.to_pylist()
-    }
-
-
-def nanoseconds(moments: Any) -> Any:
-    return pc.cast(moments, pa.int64()).to_numpy() * 1000
-
-
-def assert_same(one: dict[Any, float], other: dict[Any, float], tolerance: float = 1e-9) -> None:
-    assert one.keys() == other.keys()
-    assert list(one.values()) == pytest.approx([other[key] for key in one], rel=tolerance, abs=1e-12)
 
 
 @lawful
 @given(worlds(), st.data())
-def test_attributed_idle_and_unattributed_are_the_counters_difference(world: World, data: st.DataObject) -> None:
+def test_01_attributed_idle_and_unattributed_are_the_counters_difference(world: World, data: st.DataObject) -> None:
     """Per row an identity; per device and interval the meter; whatever part of the spans arrives."""
     attempts = world.inputs.attempts
     seen = data.draw(st.lists(st.booleans(), min_size=attempts.num_rows, max_size=attempts.num_rows))
@@ -65,7 +42,7 @@ def test_attributed_idle_and_unattributed_are_the_counters_difference(world: Wor
 
 @lawful
 @given(worlds())
-def test_nothing_is_negative_and_nobody_pays_more_than_there_is(world: World) -> None:
+def test_04_nothing_is_negative_and_nobody_pays_more_than_there_is(world: World) -> None:
     result = world.attributed()
     for name in JOULES:
         assert pc.min(result.intervals[name]).as_py() >= 0
@@ -78,7 +55,7 @@ def test_nothing_is_negative_and_nobody_pays_more_than_there_is(world: World) ->
 
 @lawful
 @given(worlds(), st.integers(1, 8))
-def test_splitting_the_window_changes_nothing(world: World, intervals: int) -> None:
+def test_02_splitting_the_window_changes_nothing(world: World, intervals: int) -> None:
     begin, end = world.inputs.window_ns
     middle = begin + intervals * 2 * SECOND
     whole = world.attributed()
@@ -91,7 +68,7 @@ def test_splitting_the_window_changes_nothing(world: World, intervals: int) -> N
 
 @lawful
 @given(worlds(), st.randoms(use_true_random=False))
-def test_names_and_order_do_not_matter(world: World, random: Any) -> None:
+def test_05_names_and_order_do_not_matter(world: World, random: Any) -> None:
     attempts, points = world.inputs.attempts, world.inputs.points
     order, other = list(range(attempts.num_rows)), list(range(points.num_rows))
     random.shuffle(order)
@@ -105,7 +82,7 @@ def test_names_and_order_do_not_matter(world: World, random: Any) -> None:
 
 @lawful
 @given(worlds())
-def test_who_does_not_run_pays_nothing(world: World) -> None:
+def test_06_who_does_not_run_pays_nothing(world: World) -> None:
     """No joules further than one energy sample period from where an attempt ran; none for one that never ran."""
     attempts = world.inputs.attempts
     waiting = attempts.slice(0, 1).set_column(0, "request_id", pa.array(["waiting"]))
@@ -127,7 +104,7 @@ def test_who_does_not_run_pays_nothing(world: World) -> None:
 
 @lawful
 @given(worlds(), st.sampled_from([0.5, 2.0, 1000.0]))
-def test_twice_the_energy_is_twice_the_joules_for_everyone(world: World, factor: float) -> None:
+def test_09_twice_the_energy_is_twice_the_joules_for_everyone(world: World, factor: float) -> None:
     points = world.inputs.points
     is_energy = pc.equal(points["metric"], instruments.HW_ENERGY.name)
     scaled = with_values(points, pc.if_else(is_energy, pc.multiply(points["value"], factor), points["value"]))
@@ -137,7 +114,7 @@ def test_twice_the_energy_is_twice_the_joules_for_everyone(world: World, factor:
 
 @lawful
 @given(worlds())
-def test_cached_tokens_pay_no_prefill(world: World) -> None:
+def test_10_cached_tokens_pay_no_prefill(world: World) -> None:
     attempts = world.inputs.attempts
     place = attempts.column_names.index("cached_input_tokens")
     result = world.but(
@@ -148,7 +125,7 @@ def test_cached_tokens_pay_no_prefill(world: World) -> None:
 
 @lawful
 @given(worlds(), st.sampled_from(["failed", "cancelled"]))
-def test_failures_keep_their_joules(world: World, outcome: str) -> None:
+def test_11_failures_keep_their_joules(world: World, outcome: str) -> None:
     attempts = world.inputs.attempts
     place = attempts.column_names.index("outcome")
     failed = attempts.set_column(place, "outcome", pa.array([outcome] * attempts.num_rows, pa.string()))
@@ -157,7 +134,7 @@ def test_failures_keep_their_joules(world: World, outcome: str) -> None:
 
 @lawful
 @given(worlds(), st.integers(20, 80))
-def test_an_energy_counter_that_goes_back_is_a_gap(world: World, percent: int) -> None:
+def test_13_an_energy_counter_that_goes_back_is_a_gap(world: World, percent: int) -> None:
     """No negative, no wrap: the interval around it has a row without joules, the others keep theirs."""
     points = world.inputs.points
     meter = rows_of(points, instruments.HW_ENERGY.name).sort_by("time_ns")
@@ -176,7 +153,7 @@ def test_an_energy_counter_that_goes_back_is_a_gap(world: World, percent: int) -
 
 @lawful
 @given(worlds())
-def test_missing_samples_are_a_gap_and_not_a_zero(world: World) -> None:
+def test_13_missing_samples_are_a_gap_and_not_a_zero(world: World) -> None:
     points = world.inputs.points
     begin = world.inputs.window_ns[0] + 2 * SECOND
     silent = pc.and_(pc.greater(points["time_ns"], begin), pc.less(points["time_ns"], begin + 4 * SECOND))
@@ -192,7 +169,7 @@ def test_missing_samples_are_a_gap_and_not_a_zero(world: World) -> None:
 
 @lawful
 @given(worlds())
-def test_an_engine_restart_never_makes_negative_work(world: World) -> None:
+def test_13_an_engine_restart_never_makes_negative_work(world: World) -> None:
     points = world.inputs.points
     middle = world.inputs.window_ns[0] + 10 * SECOND
     restarted = pc.and_(pc.greater(points["time_ns"], middle), pc.is_valid(points["engine"]))
@@ -208,7 +185,7 @@ def test_an_engine_restart_never_makes_negative_work(world: World) -> None:
 
 @lawful
 @given(worlds(max_requests=1))
-def test_who_runs_alone_pays_for_everything(world: World) -> None:
+def test_08_who_runs_alone_pays_for_everything(world: World) -> None:
     """All but one step for every export during its run: progress between exports is not seen."""
     attempts = world.inputs.attempts.to_pylist()
     rows = [row for row in world.attributed().intervals.to_pylist() if row["method"] != "none"]
@@ -221,7 +198,7 @@ def test_who_runs_alone_pays_for_everything(world: World) -> None:
 
 @lawful
 @given(worlds(), st.integers(1, 50))
-def test_more_tokens_never_cost_less(world: World, more: int) -> None:
+def test_07_more_tokens_never_cost_less(world: World, more: int) -> None:
     attempts = world.inputs.attempts
     output = attempts["output_tokens"].to_numpy().copy()
     output[0] += more
