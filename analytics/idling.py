@@ -4,7 +4,6 @@ A policy is one ``.sql`` file: common table expressions that read ``parts`` and 
 their charges, some of the idle ones handed to groups (``owned``). Under every policy the rows sum to the same.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -21,7 +20,7 @@ class Idling:
     """The section ``[idle]``: a policy, and for ``reserved`` each tenant's part of the capacity, together at most 1."""
 
     policy: str = "separate"
-    reservations: Mapping[str, float] = field(default_factory=dict)
+    reservations: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shares = list(self.reservations.values())

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.charges.intervals import CHARGES, Charging, PerJoule, charged
-from analytics.charges.requests import with_cost, with_energy_charges
+from analytics.charges.requests import with_cost, with_energy_charges, with_reported_cost
 from analytics.ledger.attribution import attribute
 from analytics.ledger.inputs import MARGIN_S, LedgerInputs, LedgerResult
 from analytics.ledger.requests import with_energy
@@ -82,7 +82,7 @@ class Touched:
         requests, attempts = self._stored("requests"), self._stored("attempts")
         kept = _untouched(requests, settled, pc.unique(fresh["trace_id"]), horizon)
         mine = pc.is_in(attempts["request_id"], value_set=kept["request_id"].combine_chunks())
-        self._requests = _joined(kept, settled.requests)
+        self._requests = with_reported_cost(_joined(kept, settled.requests))
         self._attempts = _joined(attempts.filter(mine), settled.attempts)
         self._ledger = [self._split(low, high) for low, high in energy]
 

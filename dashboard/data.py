@@ -15,7 +15,8 @@ import streamlit as st
 from analytics import alerting, metric
 from analytics.budgets import BudgetStatus, status
 from analytics.metric import Dimension, Filters, Window
-from analytics.reports import headline
+from analytics.reports import footprint, headline
+from analytics.reports.footprint import Charge
 from analytics.reports.headline import Number
 from store import reading
 
@@ -93,6 +94,13 @@ def numbers(url: str, window: Window, filters: Filters, bucket_s: int) -> list[N
     """The headline numbers with their course and the period before."""
     with reading.open(url, timeout_s=TIMEOUT_S) as reader:
         return headline.numbers(reader, window, filters, bucket_s)
+
+
+@st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
+def charges(url: str, window: Window, filters: Filters) -> list[Charge]:
+    """Carbon and cost of the window; nothing where neither is known."""
+    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+        return footprint.charges(reader, window, filters)
 
 
 @st.cache_data(ttl=TTL_S, max_entries=128, show_spinner=False)

@@ -25,6 +25,8 @@ TIERS: Final = {"scout": (0.011, 0.004, 0.45), "expert": (0.046, 0.019, 2.4)}
 """Tier: seconds to the first token, seconds per token, joules per token."""
 IDLE_W: Final = 3.0
 OVERHEAD_W: Final = 0.6
+G_PER_KWH: Final = 481.0  # the world's mean of 2023, as in collector/grid/static.csv
+PER_KWH: Final = 0.20
 UNCLAIMED: Final = 0.04
 """Joules that engines used and no request claims, per joule that one does."""
 
@@ -144,7 +146,8 @@ def _spend(days: Days, chance: random.Random, request: Row, tries: int) -> None:
         joules += decode_j + prefill_j
         _attempt(days, request, number, answered, prefill_j, decode_j)
     request |= {"energy_j": joules, "energy_se_j": 0.04 * joules, "energy_quality": days.quality}
-    days.rows["requests"].append(request)
+    request |= _charged(joules)
+    days.rows["requests"].append(request | {"cost": request["cost_energy"]})
 
 
 def _attempt(days: Days, request: Row, number: int, answered: bool, prefill_j: float, decode_j: float) -> None:
@@ -192,7 +195,25 @@ def _balance(days: Days, begun: datetime) -> None:
                 "scope": "gpu",
                 "quality": days.quality,
             }
+            | _charged(used + idle + unattributed)
         )
+
+
+def _charged(joules: float) -> Row:
+    """What joules weigh and cost at assumed, constant figures."""
+    return {
+        "co2e_g": joules * G_PER_KWH / 3.6e6,
+        "cost_energy": joules * PER_KWH / 3.6e6,
+        "currency": "USD",
+        "price_source": "assumed",
+        "pue": 1.0,
+        "grid_zone": "WORLD",
+        "grid_g_per_kwh": G_PER_KWH,
+        "grid_basis": "average",
+        "grid_source": "static",
+        "grid_year": 2023,
+        "grid_estimated": True,
+    }
 
 
 def _last(rows: Sequence[Row], begun: datetime) -> Iterable[Row]:

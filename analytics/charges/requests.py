@@ -54,7 +54,6 @@ def with_energy_charges(requests: pa.Table, energy: pa.Table, rates: PerJoule) -
 
 def with_cost(requests: pa.Table, prices: Prices | None) -> pa.Table:
     """``requests`` with the price of their tokens, and ``cost`` as the sum of the components that are known."""
-    requests = _reported(requests)
     if prices:
         requests = _priced(requests, prices)
     own = pc.is_null(requests["currency"])
@@ -72,9 +71,14 @@ def with_cost(requests: pa.Table, prices: Prices | None) -> pa.Table:
     return requests
 
 
-def _reported(requests: pa.Table) -> pa.Table:
-    """A cost without a basis came with the spans: it is what the tokens cost, in the emitter's currency."""
-    fresh = pc.and_(pc.is_null(requests["cost_basis"]), pc.is_valid(requests["cost"]))
+def with_reported_cost(requests: pa.Table) -> pa.Table:
+    """``requests`` as settled or as stored, before they are charged: a cost that came with the spans named as such.
+
+    It is what the tokens cost, in the emitter's currency. A stored cost that we charged has a component or a basis.
+    """
+    charged = pc.or_(pc.is_valid(requests["cost_energy"]), pc.is_valid(requests["cost_device"]))
+    named = pc.or_(charged, pc.is_valid(requests["cost_basis"]))
+    fresh = pc.and_(pc.invert(named), pc.is_valid(requests["cost"]))
     requests = _put(requests, "cost_tokens", pc.if_else(fresh, requests["cost"], requests["cost_tokens"]))
     return _put(requests, "cost_basis", pc.if_else(fresh, REPORTED, requests["cost_basis"]))
 

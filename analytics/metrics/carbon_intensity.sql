@@ -1,5 +1,5 @@
 -- title: Carbon intensity
--- unit: g/k.W.h
+-- unit: g/kW.h
 -- better: lower
 -- grain: bucket, tier, tenant, model, basis
 -- needs: energy_intervals

@@ -7,11 +7,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analytics.reports.quantities import quantity
 from store.reading import Reader
 
 REQUESTS = """
     SELECT count(*) AS total, count(*) FILTER (WHERE success) AS ok,
            sum(output_tokens) FILTER (WHERE success) AS output_tokens,
+           sum(cost_tokens) AS cost_tokens,
            sum(energy_j) AS attributed_j, sum(energy_j) FILTER (WHERE success) AS attributed_ok_j,
            count(*) FILTER (WHERE cache_result = 'exact') AS cache_hits,
            count(*) FILTER (WHERE cache_result IS NOT NULL) AS cacheable,
@@ -36,6 +38,12 @@ ENERGY = """
                / nullif(sum(total_j) FILTER (WHERE engine IS NOT NULL), 0) AS engine_unattributed_share,
            max(quality) AS quality, string_agg(DISTINCT source, ', ') AS source,
            string_agg(DISTINCT method, ', ') FILTER (WHERE engine IS NOT NULL) AS method,
+           sum(co2e_g) AS co2e_g, sum(co2e_embodied_g) AS co2e_embodied_g, sum(cost_energy) AS cost_energy,
+           sum(cost_device) AS cost_device, string_agg(DISTINCT currency, ', ') AS currency,
+           string_agg(DISTINCT concat_ws(' ', grid_zone, grid_year, grid_source), '; ')
+               FILTER (WHERE grid_zone IS NOT NULL) AS factor,
+           string_agg(DISTINCT grid_basis, ', ') AS basis, max(grid_g_per_kwh) AS g_per_kwh,
+           bool_or(grid_estimated) AS factor_estimated, any_value(price_source) AS price_source,
            min(started_at) AS started_at, max(ended_at) AS ended_at
     FROM energy_intervals
     WHERE started_at < CAST($ended_at AS TIMESTAMP) AND ended_at > CAST($started_at AS TIMESTAMP)
@@ -55,6 +63,7 @@ def figures(reader: Reader, run_id: str) -> dict[str, Any]:
         "energy": {**energy, "balance_error": _balance_error(energy)},
         "by_tier": reader.query(BY_TIER, {"run_id": run_id}).to_pylist(),
         "numbers": _numbers(requests, energy),
+        "charges": _charges(requests, energy),
     }
 
 
@@ -65,6 +74,31 @@ def _numbers(requests: Mapping[str, Any], energy: Mapping[str, Any]) -> dict[str
         "engine_ttft_p95_s": requests["engine_ttft_p95_s"],
         "e2e_p95_s": requests["e2e_p95_s"],
         "response_cache_hit_rate": _ratio(requests["cache_hits"], requests["cacheable"]),
+    }
+
+
+def _charges(requests: Mapping[str, Any], energy: Mapping[str, Any]) -> dict[str, Any]:
+    """Grams and money from the first request to the last, all joules in them, per successful token and request."""
+    tokens = requests["output_tokens"]
+    grams = energy["co2e_g"]
+    sci = None if grams is None or energy["co2e_embodied_g"] is None else grams + energy["co2e_embodied_g"]
+    parts = [
+        part for part in (energy["cost_energy"], energy["cost_device"], requests["cost_tokens"]) if part is not None
+    ]
+    cost = sum(parts) if parts else None
+    return {
+        "co2e_g": grams,
+        "co2e_g_per_1k_tokens": _ratio(grams, tokens / 1000 if tokens else None),
+        "sci_g_per_token": _ratio(sci, tokens),
+        "cost": cost,
+        "cost_per_request": _ratio(cost, requests["total"]),
+        "cost_per_million_tokens": _ratio(cost, tokens / 1e6 if tokens else None),
+        "currency": energy["currency"],
+        "factor": energy["factor"],
+        "basis": energy["basis"],
+        "g_per_kwh": energy["g_per_kwh"],
+        "price_source": energy["price_source"],
+        "estimated": bool(energy["factor_estimated"]) or energy["quality"] in ("estimated", "simulated"),
     }
 
 
@@ -81,9 +115,14 @@ def _ratio(numerator: float | None, denominator: float | None) -> float | None:
 
 
 def render(result: Mapping[str, Any]) -> RenderableType:
-    """Three small tables: the numbers, the energy balance, the tiers."""
+    """Small tables: the numbers, the energy balance, carbon and cost, the tiers."""
     quality = str(result["energy"]["quality"] or "no energy data")
-    return Group(_numbers_table(result, quality), _balance_table(result["energy"], quality), _tier_table(result))
+    return Group(
+        _numbers_table(result, quality),
+        _balance_table(result["energy"], quality),
+        _charges_table(result["charges"], result["energy"]),
+        _tier_table(result),
+    )
 
 
 def _numbers_table(result: Mapping[str, Any], quality: str) -> Table:
@@ -121,6 +160,27 @@ def _balance_table(energy: Mapping[str, Any], quality: str) -> Table | Text:
     table.add_row("total (counter)", f"{total:.1f} J", f"off by {energy['balance_error']:.1e}")
     table.add_row("engine energy unattributed", "", _share(energy["engine_unattributed_share"]))
     return table
+
+
+def _charges_table(charges: Mapping[str, Any], energy: Mapping[str, Any]) -> Table | Text:
+    if charges["co2e_g"] is None and charges["cost"] is None:
+        return Text("no carbon and no cost: set [collector.grid] and [collector.prices], see docs/carbon.md")
+    marked = "estimated" if charges["estimated"] else "measured"
+    money, label = charges["currency"] or "?", f"  \\[{marked}]"
+    table = Table(title="carbon and cost, every joule in them", title_justify="left", show_header=False)
+    table.caption, table.caption_justify = _assumed(charges), "left"
+    table.add_row("CO2e per 1000 successful tokens", quantity(charges["co2e_g_per_1k_tokens"], "g") + label)
+    table.add_row("SCI per token (embodied too)", quantity(charges["sci_g_per_token"], "g/{token}") + label)
+    table.add_row("cost per request", quantity(charges["cost_per_request"], money) + label)
+    table.add_row("cost per million tokens", quantity(charges["cost_per_million_tokens"], money) + label)
+    for name, words in (("cost_energy", "energy"), ("cost_device", "device time")):
+        table.add_row(f"… of it {words}", _share(_ratio(energy[name], charges["cost"])))
+    return table
+
+
+def _assumed(charges: Mapping[str, Any]) -> str:
+    factor = f"{quantity(charges['g_per_kwh'], 'g/kW.h')} ({charges['basis']}), {charges['factor']}"
+    return f"factor: {factor}; prices: {charges['price_source']}"
 
 
 def _tier_table(result: Mapping[str, Any]) -> Table:

@@ -6,7 +6,14 @@ from typing import Final
 UNKNOWN: Final = "–"
 
 _PREFIXES: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
-_WORDS: Final = {"{token}/s": "tok/s", "{request}/s": "req/s", "{sample}/h": "samples/h"}
+_WORDS: Final = {
+    "{token}/s": "tok/s",
+    "{request}/s": "req/s",
+    "{sample}/h": "samples/h",
+    "g/k{token}": "g/1000 tokens",
+    "g/kW.h": "g/kWh",
+}
+_SCALED: Final = ("s", "g", "g/{token}", "g/k{token}")
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -17,9 +24,9 @@ def quantity(value: float | None, unit: str) -> str:
         return share(value)
     if unit == "s" and abs(value) >= 1.0:
         return f"{digits(value)} s"
-    if unit == "s" or unit.split("/")[0] in ("J", "{operation}"):
-        return _prefixed(value, unit.replace("{operation}", "FLOP").replace("{", "").replace("}", ""))
-    return f"{digits(value)} {_WORDS.get(unit, unit)}"
+    words = _WORDS.get(unit, unit.replace("{operation}", "FLOP").replace("{", "").replace("}", ""))
+    scaled = unit in _SCALED or unit.split("/")[0] in ("J", "{operation}")
+    return _prefixed(value, words) if scaled else f"{digits(value)} {words}"
 
 
 def share(value: float | None) -> str:

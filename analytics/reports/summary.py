@@ -11,16 +11,23 @@ from typing import Any, Final
 
 from analytics import alerting, metric
 from analytics.budgets import BudgetStatus, status
+from analytics.idling import SEPARATE, Idling
 from analytics.metric import Queries, Window
-from analytics.reports import headline, jobs
+from analytics.reports import footprint, headline, jobs
 from analytics.reports.quantities import UNKNOWN, count, difference, quantity, share, times
+from conventions import settings
 
 PARTS: Final = ("successful", "failed", "job", "idle", "overhead", "unattributed")
 TIER_METRICS: Final = ("error_rate", "e2e_p95", "response_cache_hit_rate")
 
 
-def summary(reader: Queries, window: Window, budgets: Sequence[BudgetStatus] = ()) -> dict[str, Any]:
-    """Everything on the page as plain values. Raises ``StoreError`` when the store cannot be read."""
+def summary(
+    reader: Queries, window: Window, budgets: Sequence[BudgetStatus] = (), idling: Idling = SEPARATE
+) -> dict[str, Any]:
+    """Everything on the page as plain values; ``idling`` says who is charged for idle joules.
+
+    Raises ``StoreError`` when the store cannot be read.
+    """
     energy = _energy(reader, window)
     return {
         "window": {"start": window.start.isoformat(), "end": window.end.isoformat()},
@@ -28,7 +35,9 @@ def summary(reader: Queries, window: Window, budgets: Sequence[BudgetStatus] = (
         "numbers": [_plain(number) for number in headline.numbers(reader, window)],
         "energy": energy,
         "estimated": energy["quality"] in ("estimated", "simulated"),
-        "by_tier": _by_tier(reader, window),
+        "by_tier": _by_tier(reader, window, idling),
+        "idle": idling.policy,
+        "charges": [asdict(one) | {"text": one.text} for one in footprint.charges(reader, window, idling=idling)],
         "jobs": jobs.listed(reader, window),
         "budgets": [
             {"name": line.name, "spent": line.spent, "limit": line.limit, "burn": line.burn} for line in budgets
@@ -43,7 +52,8 @@ def text(reader: Queries, start: datetime, end: datetime, config: Path | None = 
     """
     configured = alerting.load(config)[0] if config else []
     lines = [status(reader, budget, end) for budget in configured]
-    return render_markdown(summary(reader, Window(start, end), lines))
+    idling = settings.section(config, "idle", Idling) if config else SEPARATE
+    return render_markdown(summary(reader, Window(start, end), lines, idling))
 
 
 def render_markdown(page: dict[str, Any]) -> str:
@@ -54,7 +64,8 @@ def render_markdown(page: dict[str, Any]) -> str:
         _quality_note(page),
         _numbers_table(page["numbers"]),
         _energy_table(page["energy"]),
-        _tier_table(page["by_tier"]),
+        _charges_table(page["charges"]),
+        _tier_table(page["by_tier"], page["idle"]),
         _job_table(page["jobs"]),
         _budget_table(page["budgets"]),
     ]
@@ -84,8 +95,8 @@ def _energy(reader: Queries, window: Window) -> dict[str, Any]:
     }
 
 
-def _by_tier(reader: Queries, window: Window) -> list[dict[str, Any]]:
-    energy = metric.run(reader, "energy_per_successful_token", window, ("tier",)).to_pylist()
+def _by_tier(reader: Queries, window: Window, idling: Idling) -> list[dict[str, Any]]:
+    energy = metric.run(reader, "energy_per_successful_token", window, ("tier",), idling=idling).to_pylist()
     tiers = {row["tier"]: _tier(row) for row in energy if row["part"] == "attributed"}
     for name in TIER_METRICS:
         for row in metric.run(reader, name, window, ("tier",)).to_pylist():
@@ -137,7 +148,14 @@ def _energy_table(energy: dict[str, Any]) -> str:
     )
 
 
-def _tier_table(tiers: list[dict[str, Any]]) -> str:
+def _charges_table(found: list[dict[str, Any]]) -> str:
+    if not found:
+        return ""
+    rows = [(one["title"], one["text"], one["parts"] or UNKNOWN, one["label"] or UNKNOWN) for one in found]
+    return "## Carbon and cost\n\n" + _table(("", "this period", "sums of the period", "factor"), rows)
+
+
+def _tier_table(tiers: list[dict[str, Any]], idle: str) -> str:
     if not tiers:
         return ""
     rows = [
@@ -152,7 +170,8 @@ def _tier_table(tiers: list[dict[str, Any]]) -> str:
         )
         for tier in tiers
     ]
-    head = ("tier", "requests", "tokens", "attributed energy", "latency p95", "cache hits", "errors")
+    energy = "attributed energy" if idle == "separate" else f"energy, idle {idle}"
+    head = ("tier", "requests", "tokens", energy, "latency p95", "cache hits", "errors")
     return "## By tier\n\n" + _table(head, rows)
 
 

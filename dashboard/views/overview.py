@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from analytics.metric import Window
-from analytics.reports.quantities import quantity
+from analytics.reports.quantities import UNKNOWN, quantity
 from conventions.errors import SettingsError
 from dashboard import charts, data, page, tables
 from dashboard.cards import budget_card, no_budget_card, number_card
@@ -36,6 +36,7 @@ def body(selection: Selection) -> None:
         _split(energy, selection)
     with right:
         tables.groups(selection, window)
+    _charges(selection, window)
 
 
 def _budgets(window: Window) -> None:
@@ -52,6 +53,16 @@ def _banner(energy: pd.DataFrame) -> None:
             f"**Energy is {' and '.join(kinds)}, not measured:** compare with it, do not bill by it.",
             icon=":material/rule:",
         )
+
+
+def _charges(selection: Selection, window: Window) -> None:
+    """Carbon and cost, where a zone or prices are configured or emitters report a cost."""
+    found = data.charges(data.address(), window, selection.filters)
+    if not found:
+        return
+    st.subheader("Carbon and cost", anchor=False)
+    rows = [{"": one.title, "value": one.text, "sums": one.parts, "factor": one.label} for one in found]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, placeholder=UNKNOWN, alt="Carbon and cost of the range")
 
 
 def _split(energy: pd.DataFrame, selection: Selection) -> None:

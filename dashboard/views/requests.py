@@ -16,7 +16,8 @@ ORDER = 30
 LIMIT: Final = 500
 STATUSES: Final = {"All": None, "Succeeded": True, "Failed": False}
 SHOWN: Final = (
-    "status", "started_at", "tenant", "tier", "model", "tokens", "ttft_ms", "e2e_ms", "cache", "energy", "quality",
+    "status", "started_at", "tenant", "tier", "model", "tokens", "ttft_ms", "e2e_ms", "cache", "energy", "co2e",
+    "cost_text", "quality",
 )  # fmt: skip
 DETAILS: Final = (
     "request_id", "user_id", "operation", "engine", "finish_reason", "error_type", "route_policy", "route_reason",
@@ -71,6 +72,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
         ttft_ms=found["ttft_s"] * 1000.0,
         e2e_ms=found["e2e_s"] * 1000.0,
         energy=[joules(*pair) for pair in zip(found["energy_j"], found["energy_se_j"], strict=True)],
+        co2e=[grams(*pair) for pair in zip(found["co2e_g"], found["grid_estimated"], strict=True)],
+        cost_text=[money(*pair) for pair in zip(found["cost"], found["currency"], strict=True)],
         quality=found["energy_quality"],
         cache=found["cache_result"],
     )
@@ -92,6 +95,19 @@ def joules(value: float | None, error: float | None) -> str:
     )
 
 
+def grams(value: float | None, estimated: bool | None) -> str:
+    """CO2e, with a sign of approximation where its factor is not a reading of the moment."""
+    if value is None or pd.isna(value):
+        return UNKNOWN
+    approximate = estimated is not None and not pd.isna(estimated) and bool(estimated)
+    return f"{'≈ ' if approximate else ''}{quantity(value, 'g')}"
+
+
+def money(value: float | None, currency: str | None) -> str:
+    """An amount in its currency."""
+    return UNKNOWN if value is None or pd.isna(value) else quantity(value, str(currency or "?"))
+
+
 def tokens(given: float | None, answered: float | None) -> str:
     """Tokens in and out; a question mark where a count is not known."""
     return " → ".join("?" if count is None or pd.isna(count) else f"{int(count)}" for count in (given, answered))
@@ -107,12 +123,32 @@ def _details(request: Any) -> None:
             st.table({name.replace("_", " "): f"`{value}`" for name, value in known.items()}, border="horizontal")
         with right:
             _phases(request)
+            _charges(request)
             _attempts(request)
 
 
 def _phases(request: Any) -> None:
     phases = [f"{name} {quantity(request[f'{name}_s'], 's')}" for name in ("queue", "prefill", "decode")]
     st.markdown(f"**Phases** {' · '.join(phases)} · in all {quantity(request['e2e_s'], 's')}")
+
+
+def _charges(request: Any) -> None:
+    """Grams and money with their components and the factor that was used."""
+    if not pd.isna(request["co2e_g"]) and not pd.isna(request["grid_zone"]):
+        year = "" if pd.isna(request["grid_year"]) else f" {request['grid_year']:.0f}"
+        factor = f"{quantity(request['grid_g_per_kwh'], 'g/kW.h')} {request['grid_basis']}, PUE {request['pue']:g}"
+        label = ":orange-badge[estimated]" if request["grid_estimated"] else ""
+        st.markdown(
+            f"**CO2e** {quantity(request['co2e_g'], 'g')} operational · "
+            f"{quantity(request['co2e_embodied_g'], 'g')} embodied {label}  \n"
+            f"factor: {factor}, {request['grid_zone']}{year}, {request['grid_source']}"
+        )
+    if not pd.isna(request["cost"]):
+        currency = str(request["currency"] or "?")
+        parts = (f"{name} {quantity(request[f'cost_{name}'], currency)}" for name in ("energy", "device", "tokens"))
+        known = " · ".join(part for part in parts if UNKNOWN not in part)
+        source = "" if pd.isna(request["price_source"]) else f"  \nprices: {request['price_source']}"
+        st.markdown(f"**Cost** {quantity(request['cost'], currency)} ({known}){source}")
 
 
 def _attempts(request: Any) -> None:
@@ -141,6 +177,8 @@ def _columns() -> dict[str, Any]:
         "ttft_ms": number("TTFT ms", format="%.1f"),
         "e2e_ms": number("E2E ms", format="%.0f"),
         "energy": text("Energy ± s.e."),
+        "co2e": text("CO2e", help="Operational, of its active joules; ≈ where the factor is not of that moment"),
+        "cost_text": text("Cost"),
         "quality": text("Provenance"),
         "tenant": text("Tenant"),
         "tier": text("Tier"),

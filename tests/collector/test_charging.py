@@ -105,7 +105,9 @@ def test_minutes_that_were_settled_before_keep_their_charges(store: Store, simul
         await mine.settle_now()
 
     asyncio.run(feed())
-    for row in store.query("SELECT energy_j, co2e_g, cost_energy FROM requests").to_pylist():
+    for row in store.query("SELECT * FROM requests").to_pylist():
+        assert (row["cost_tokens"], row["cost_basis"]) == (None, None), "our own sum is not a reported cost"
+        assert row["cost"] == pytest.approx(row["cost_energy"] + row["cost_device"])
         assert row["co2e_g"] == pytest.approx(row["energy_j"] * 1.2 * 381.0 / 3.6e6)
         assert row["cost_energy"] == pytest.approx(row["energy_j"] * 1.2 * 0.30 / 3.6e6)
     for name in SUMS:

@@ -42,7 +42,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def without_energy(tmp_path_factory: pytest.TempPathFactory, sample_days: dict[str, list[sample.Row]]) -> str:
-    bare = [row | {"energy_j": None, "energy_se_j": None, "energy_quality": None} for row in sample_days["requests"]]
+    unknown = dict.fromkeys(("energy_j", "energy_se_j", "energy_quality", "co2e_g", "cost", "cost_energy", "grid_zone"))
+    bare = [row | unknown for row in sample_days["requests"]]
     return _store(tmp_path_factory.mktemp("bare"), {"requests": bare, "attempts": sample_days["attempts"]})
 
 

@@ -186,6 +186,22 @@ def test_requests_are_newest_first_with_energy_and_its_error(view: View, seeded:
     assert shown["status"].str.startswith(("✓", "✕")).all()
 
 
+def test_carbon_and_cost_are_shown_with_their_factor_and_sign_of_estimate(view: View, seeded: str) -> None:
+    shown = [frame.value for frame in view("overview", seeded).dataframe if "factor" in frame.value.columns]
+    assert len(shown) == 1
+    assert "CO2e per 1000 successful tokens" in shown[0][""].tolist()
+    assert all("[estimated]" in text for text in shown[0]["value"] if text != "–")
+    assert "WORLD 2023 static, average" in shown[0]["factor"].tolist()
+    rows = view("requests", seeded).dataframe[0].value
+    assert rows["co2e"].str.match(r"≈ [0-9.]+ [mµ]?g$").all()
+    assert rows["cost_text"].str.endswith(" USD").all()
+
+
+def test_carbon_that_is_not_known_is_not_shown(view: View, without_energy: str) -> None:
+    assert not [frame for frame in view("overview", without_energy).dataframe if "factor" in frame.value.columns]
+    assert view("requests", without_energy).dataframe[0].value["co2e"].eq("–").all()
+
+
 def test_failed_requests_alone(view: View, seeded: str) -> None:
     at = view("requests", seeded, range="6h", status="Failed")
     assert not at.exception

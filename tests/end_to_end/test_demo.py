@@ -37,3 +37,10 @@ def test_the_demo_accounts_for_every_joule_and_every_request(tmp_path: Path) -> 
         figures["numbers"]["energy_per_successful_token_j"] > figures["numbers"]["active_energy_per_successful_token_j"]
     )
     assert energy["quality"] in ended.stdout  # estimated is said where a user reads it
+    charges = figures["charges"]
+    assert charges["co2e_g"] == pytest.approx(energy["total_j"] * charges["g_per_kwh"] / 3.6e6)
+    assert charges["sci_g_per_token"] > charges["co2e_g_per_1k_tokens"] / 1000 > 0
+    assert charges["cost"] == pytest.approx(energy["cost_energy"] + energy["cost_device"])
+    assert charges["estimated"]  # a yearly mean is no reading of today, whatever the joules are
+    for told in ("WORLD 2023", "demo assumption", "[estimated]"):
+        assert told in ended.stdout

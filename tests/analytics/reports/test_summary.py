@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from analytics import metric
+from analytics.idling import Idling
 from analytics.metric import Window
 from analytics.reports import headline
 from analytics.reports.quantities import difference, quantity
@@ -131,3 +132,29 @@ def test_jobs_of_the_period_are_listed_with_what_each_cost(tmp_path: Path) -> No
     line = next(line for line in render_markdown(page).splitlines() if line.startswith("| tune (bf16)"))
     cells = [cell.strip() for cell in line.split("|")[2:-1]]
     assert cells == ["ok", "60 s", "100 J estimated", "2.5 J/sample", "–", "–", "40", "2 400 samples/h", "1.25"]
+
+
+def test_carbon_and_cost_name_their_factor_and_that_they_are_estimated(store: Store) -> None:
+    page = summary(store, LAST_DAY)
+    found = {one["name"]: one for one in page["charges"]}
+    joules = page["energy"]["total_j"]
+    grams = found["co2e_per_1k_successful_tokens"]
+    tokens = sum(tier["tokens"] for tier in page["by_tier"])
+    assert grams["value"] == pytest.approx(1000 * joules * sample.G_PER_KWH / 3.6e6 / tokens)
+    assert (grams["label"], grams["estimated"]) == ("WORLD 2023 static, average", True)
+    cost = found["cost_per_million_tokens"]
+    assert cost["value"] == pytest.approx(1e6 * joules * sample.PER_KWH / 3.6e6 / tokens)
+    assert cost["unit"] == "USD/M{token}"
+    assert found["sci_per_token"]["value"] is None, "without embodied carbon there is no SCI"
+    text = render_markdown(page)
+    assert "## Carbon and cost" in text
+    assert "WORLD 2023 static, average" in text
+    assert "[estimated]" in text
+
+
+def test_an_idle_policy_changes_who_pays_and_not_how_much(store: Store) -> None:
+    separate, amortised = (summary(store, LAST_DAY, idling=Idling(name)) for name in ("separate", "amortised"))
+    assert separate["energy"] == amortised["energy"]
+    more = sum(tier["joules"] for tier in amortised["by_tier"]) - sum(tier["joules"] for tier in separate["by_tier"])
+    assert more == pytest.approx(separate["energy"]["idle_j"])
+    assert "idle amortised" in render_markdown(amortised)
