@@ -11,10 +11,12 @@ from typing import Any
 
 import tomli_w
 
-from conventions import settings
+from conventions import plugins, settings
 from conventions.errors import SettingsError
 
 ROOT = Path(__file__).parents[1]
+SECTIONS = ("budgets", "collector", "dashboard", "loadgen", "rules", "serving")
+SERVING = ("engines", "gateway", "vllm")
 
 
 def derive(config: Path, directory: Path, *, free_ports: bool, overrides: Mapping[str, Any] | None = None) -> Path:
@@ -24,6 +26,8 @@ def derive(config: Path, directory: Path, *, free_ports: bool, overrides: Mappin
     working directory are looked up beside the installed packages.
     """
     values = settings.read(config)
+    _refuse_unknown(config, values, SECTIONS, "section")
+    _refuse_unknown(config, values.get("serving", {}), SERVING, "section of [serving]")
     for dotted, value in (overrides or {}).items():
         _assign(values, dotted, value)
     if free_ports:
@@ -35,6 +39,13 @@ def derive(config: Path, directory: Path, *, free_ports: bool, overrides: Mappin
     path = directory / "stack.toml"
     path.write_text(tomli_w.dumps(values), encoding="utf-8")
     return path
+
+
+def _refuse_unknown(config: Path, values: Mapping[str, Any], known: tuple[str, ...], kind: str) -> None:
+    """A section with a slip in its name would be a process that silently does not start."""
+    for key in values:
+        if key not in known:
+            raise SettingsError(f"{config}: {plugins.unknown(kind, key, list(known))}")
 
 
 def free_port() -> int:

@@ -63,6 +63,8 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("stopping what was started\n")  # it takes seconds: silence reads as a hang
         self.stop()
 
     def start(self, specs: Sequence[Spec]) -> dict[str, str]:
@@ -79,7 +81,7 @@ class Stack:
     def start_in_order(self, specs: Sequence[Spec]) -> dict[str, str]:
         """The collector, so that no telemetry meets a closed door; then the engines; then who asks for their health."""
         urls: dict[str, str] = {}
-        for _, group in itertools.groupby(specs, key=lambda spec: _RANK.get(spec.name.partition(":")[0], len(_RANK))):
+        for _, group in itertools.groupby(specs, key=_rank):
             urls.update(self.start(list(group)))
         return urls
 
@@ -92,9 +94,18 @@ class Stack:
         return [running for running in self._running if running.process.poll() is not None]
 
     def stop(self) -> None:
-        """SIGTERM in reverse order of start, each waited for; SIGKILL for one that does not end."""
-        while self._running:
-            _end(self._running.pop().process)
+        """SIGTERM to those that were started together, the last first, each waited for; SIGKILL for one that stays.
+
+        Engines take four seconds each to flush and to let torch go, so they do it at the same time.
+        """
+        started, self._running = self._running, []
+        for _, together in itertools.groupby(reversed(started), key=lambda running: _rank(running.spec)):
+            ending = [running.process for running in together]
+            for process in ending:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            for process in ending:
+                _await_end(process)
 
     def _spawn(self, spec: Spec) -> Running:
         log = self._directory / f"{spec.name.replace(':', '-')}.log"
@@ -164,14 +175,16 @@ def _watch_output(running: Running, handle: Any) -> None:
             handle.flush()
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def _rank(spec: Spec) -> int:
+    return _RANK.get(spec.name.partition(":")[0], len(_RANK))
+
+
+def _await_end(process: "subprocess.Popen[str]") -> None:
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _failure(running: Running, what: str) -> str:

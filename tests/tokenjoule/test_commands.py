@@ -125,3 +125,27 @@ def test_report_summary_prints_the_five_numbers(healthy: str) -> None:
     text = invoke("report", "summary", "--data", healthy, "--hours", str(hours))[1].decode()
     for number in ("Energy per successful token", "Time to first token", "End-to-end latency", "cache hit rate"):
         assert number.lower() in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "--config", "{folder}/slip.toml"], "did you mean 'collector'"),
+        (["up", "--config", "{folder}/rules.toml"], "nothing to start"),
+        (["demo", "--json", "{folder}/missing/demo.json"], "there is no folder"),
+        (["collect", "--data", "{folder}/data", "--http", "127.0.0.1:99999"], "65535"),
+        (["compare", "sorting"], "choose from all, batching, routing"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "slip.toml").write_text('[colector]\ndata = "data"\n')
+    (tmp_path / "rules.toml").write_text('[[budgets]]\nname = "errors"\n')
+    with pytest.raises(TokenjouleError, match=said):
+        invoke(*(argument.format(folder=tmp_path) for argument in arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["demo", "--seconds", "-1"], ["compare", "--pairs", "0"], ["report", "summary", "--hours", "-1"]]
+)
+def test_lengths_and_counts_must_be_above_nothing(arguments: list[str]) -> None:
+    assert invoke(*arguments)[0] == 2

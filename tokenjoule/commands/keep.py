@@ -66,6 +66,15 @@ def _ask(url: str, to: str, token: str | None) -> dict[str, object]:
             answer: dict[str, object] = json.loads(response.read())
             return answer
     except urllib.error.HTTPError as error:
-        raise StoreError(f"{url}: {error.read().decode(errors='replace')}") from None
+        raise StoreError(f"{url}: {_reason(error.read())}") from None
     except (urllib.error.URLError, OSError) as error:
-        raise StoreError(f"{url} does not answer ({error}): is the collector running there? Else give --data") from None
+        why = getattr(error, "reason", error)
+        raise StoreError(f"{url} does not answer ({why}): is the collector running there? Else give --data") from None
+
+
+def _reason(body: bytes) -> str:
+    """What the collector says is wrong, without its JSON."""
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")

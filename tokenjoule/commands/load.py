@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tokenjoule.commands.options import DEMO_CONFIG, Config
+from tokenjoule.commands.options import DEMO_CONFIG, Config, Rate, Seconds
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -26,9 +26,9 @@ def load(
 def compare(
     suite: Annotated[str, typer.Argument(help="batching, routing or all.")] = "all",
     config: Config = DEMO_CONFIG,
-    seconds: Annotated[float, typer.Option(help="Length of each run.")] = 20.0,
-    rate: Annotated[float, typer.Option(help="Requests per second.")] = 20.0,
-    pairs: Annotated[int, typer.Option(help="Runs per arm; even numbers give the order A B B A.")] = 2,
+    seconds: Seconds = 20.0,
+    rate: Rate = 20.0,
+    pairs: Annotated[int, typer.Option(min=1, help="Runs per arm; even numbers give the order A B B A.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the schedule and prompts, the same for every run.")] = 11,
 ) -> None:
     """Run the same load against two batching and two routing policies and print the tables."""

@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from conventions.errors import SettingsError
 from tokenjoule import configuration, stack
 from tokenjoule.commands.options import DEMO_CONFIG, Config
 
+MAX_PORT = 65_535
 FreePorts = Annotated[bool, typer.Option("--free-ports", help="Move every port to a free one.")]
 
 
@@ -27,6 +29,7 @@ def collect(
     data: Annotated[Path, typer.Option(help="Data folder; made if missing, owned by this process.")],
     http: Annotated[str, typer.Option(help="HOST:PORT for OTLP/HTTP, queries and records.")] = "127.0.0.1:4318",
     grpc: Annotated[str | None, typer.Option(help="HOST:PORT for OTLP/gRPC, such as 127.0.0.1:4317; else off.")] = None,
+    backups: Annotated[Path | None, typer.Option(help="Folder below which `tokenjoule backup` may write.")] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Further settings: its [collector].")] = None,
 ) -> None:
     """Run a collector: OTLP in, DuckDB behind, queries out."""
@@ -40,16 +43,18 @@ def collect(
     base = settings.section(config, "collector", CollectorSettings) if config else CollectorSettings(data=data)
     if grpc is not None:
         base = dataclasses.replace(base, grpc=GrpcSettings(*_address("--grpc", grpc)))
+    if backups is not None:
+        base = dataclasses.replace(base, backups=backups)
     logs.configure()
     run_collector(dataclasses.replace(base, data=data, host=host, port=port))
 
 
 def _address(flag: str, given: str) -> tuple[str, int]:
-    from conventions.errors import SettingsError
-
     host, _, port = given.rpartition(":")
-    if not host or not port.isdigit():
-        raise SettingsError(f"{flag} {given!r}: expected HOST:PORT, such as 127.0.0.1:4318")
+    if not host or not port.isdigit() or int(port) > MAX_PORT:
+        raise SettingsError(
+            f"{flag} {given!r}: expected HOST:PORT, such as 127.0.0.1:4318, the port at most {MAX_PORT}"
+        )
     return host.strip("[]"), int(port)
 
 
@@ -57,8 +62,10 @@ def _stay(config: Path, free_ports: bool, only: frozenset[str] | None) -> None:
     console = Console()
     directory = Path("var") / "up"
     derived = configuration.derive(config, directory, free_ports=free_ports)
+    specs = stack.specs(derived, only=only)
+    if not specs:
+        raise SettingsError(f"{config}: nothing to start in it, such as [collector] or [serving.gateway]")
     with stack.Stack(directory / "logs") as processes:
-        specs = stack.specs(derived, only=only)
         urls = processes.start_in_order(specs)
         for name, url in urls.items():
             console.print(f"  [green]●[/] {name:<14} {url}")

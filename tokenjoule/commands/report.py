@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tokenjoule.commands.options import DataDirectory, StoreUrl, store_url
+from tokenjoule.commands.options import POSITIVE, DataDirectory, StoreUrl, store_url
 
 app = typer.Typer(help="Reports for the weekly review.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def summary(
     url: StoreUrl = None,
     data: DataDirectory = None,
     hours: Annotated[
-        float, typer.Option(help="Length of the window that ends now; the one before stands beside it.")
+        float, typer.Option(min=POSITIVE, help="Length of the window that ends now; the one before stands beside it.")
     ] = 168.0,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Budgets from this file.")] = None,
 ) -> None:
