@@ -68,7 +68,7 @@ ENGINE_PREFIX_HITS = Instrument(
     "tokenjoule.engine.prefix_cache_hits", "{token}", "counter", "prompt tokens found in the prefix cache"
 )
 ENGINE_PREEMPTIONS = Instrument(
-    "tokenjoule.engine.preemptions", "{preemption}", "counter", "requests put back into the queue for want of memory"
+    "tokenjoule.engine.preemptions", "{preemption}", "counter", "running requests put back into the queue for others"
 )
 ENGINE_DRAFT_PROPOSED = Instrument(
     "tokenjoule.engine.draft_proposed", "{token}", "counter", "tokens proposed by speculation"
@@ -98,8 +98,9 @@ ENGINE_SAVINGS: Final = (
     ENGINE_PREFIX_HITS,
     ENGINE_DRAFT_PROPOSED,
     ENGINE_DRAFT_ACCEPTED,
+    ENGINE_PREEMPTIONS,
 )
-"""What reuse and speculation spared. The ledger does not read them: what was computed is in the counters of work."""
+"""What reuse and speculation spared and how often work was put back. The ledger reads only what was computed."""
 ENGINE_GAUGES: Final = (ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_USAGE, ENGINE_DRAFT_LENGTH, ENGINE_DRAFT_GAIN)
 
 # --- training and batch jobs (cumulative over one leg: from one start of the process to its end) -------------------

@@ -1,7 +1,9 @@
 """From settings to an engine: weights, caches, policies, who drafts, put together."""
 
+import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ def build(options: EngineSettings, name: str, tokenizer: Tokenizer, deliver: Del
 
     Raises ``ModelNotSupported``, ``PluginError`` or ``SettingsError``.
     """
-    policy: Policy = plugins.load(BATCHING, options.batching, "Policy")()
+    policy = batching_policy(options.batching, options.batching_options)
     folder = checkpoint.open_folder(options.weights)
     max_model_len = _max_model_len(options, folder)
     prefixes = _prefixes(options)
@@ -45,10 +47,22 @@ def build(options: EngineSettings, name: str, tokenizer: Tokenizer, deliver: Del
         end_ids=folder.end_ids,
         deliver=deliver,
         prefixes=prefixes,
+        itl_target_s=options.itl_target_s,
         draft_length=DraftLength(options.draft_length, adapts=options.draft_adapts) if options.drafting else None,
     )
     served = options.served_model or name
     return engine, Intake(served, tokenizer, llm.vocab_size, max_model_len, slots.num_positions)
+
+
+def batching_policy(name: str, options: Mapping[str, float]) -> Policy:
+    """The policy with its options. Raises ``PluginError`` or ``SettingsError`` naming what there is."""
+    kind = plugins.load(BATCHING, name, "Policy")
+    known = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    for key in options:
+        if key not in known:
+            raise SettingsError(f"batching_options: {plugins.unknown(f'option of {name}', key, known or ['(none)'])}")
+    policy: Policy = kind(**options)
+    return policy
 
 
 def _load(options: EngineSettings, max_model_len: int, num_blocks: int, folder: Path) -> tuple[Model, KvCache]:

@@ -15,6 +15,8 @@ Definitions, the same as the ledger's (a *step* is one forward pass, which may c
 * ``draft_proposed``: drafted positions computed; ``draft_accepted``: output tokens that a step gave beyond its first.
 * ``draft_length``: tokens drafted for each request at most, now; 0 where it does not pay. ``draft_gain``: estimated
   tokens per second over those without drafts, at the present size of batch.
+* ``preemptions``: requests put back into the queue. What they compute again is in ``prefill_tokens`` and in no
+  request's claim, so the ledger shows it as unattributed; with cached prefixes it is little.
 * ``aborted``: requests cancelled or failed after they were accepted; ``refused``: not accepted.
 """
 
@@ -54,6 +56,7 @@ class Counters:
     prefix_cache_hits: int = 0
     draft_proposed: int = 0
     draft_accepted: int = 0
+    preemptions: int = 0
     answered: int = 0
     aborted: int = 0
     refused: int = 0

@@ -16,8 +16,10 @@ from typing import Protocol
 from serving.engine.batch import Span
 from serving.engine.counters import Counters
 from serving.engine.draft_length import DraftLength
+from serving.engine.forecast import Forecast
 from serving.engine.kv import Slots
 from serving.engine.memory import HoldsStates, Memory
+from serving.engine.pace import Pace
 from serving.engine.plan import Plan, Policy, Snapshot
 from serving.engine.prefix import PrefixTree
 from serving.engine.sampling import Draw, Sampled
@@ -67,6 +69,7 @@ class Engine:
         deliver: Deliver,
         prefixes: PrefixTree | None = None,
         draft_length: DraftLength | None = None,
+        itl_target_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = Counters()
@@ -76,6 +79,8 @@ class Engine:
         self._speculation = None if draft_length is None else Speculation(runner, draft_length, end_ids)
         self._counts_prefixes = prefixes is not None
         self._max_batched_tokens = max_batched_tokens
+        self._pace = Pace(max_batched_tokens, itl_target_s)
+        self._forecast = Forecast()
         self._end_ids = end_ids
         self._deliver = deliver
         self._clock = clock
@@ -145,10 +150,16 @@ class Engine:
     def _take(self, message: "Sequence | _Cancel | _Stop") -> None:
         if isinstance(message, Sequence):
             self._waiting[message.id] = message
+            self._forecast_of(message)
         elif isinstance(message, _Stop):
             self._stopping = True
         elif sequence := self._running.get(message.id) or self._waiting.get(message.id):
             self._end(sequence, message)
+
+    def _forecast_of(self, sequence: Sequence) -> None:
+        request = sequence.request
+        left = self._forecast.left(request.num_prompt_tokens, request.max_tokens, len(sequence.output))
+        sequence.expect(left)
 
     def _snapshot(self) -> Snapshot:
         memory = self._memory
@@ -161,9 +172,11 @@ class Engine:
             free_slots=memory.free_slots,
             free_positions=memory.free_positions,
             max_batched_tokens=self._max_batched_tokens,
+            pace_tokens=self._pace.tokens,
         )
 
     def _run(self, plan: Plan) -> None:
+        self._put_back(plan.preempt)
         self._admit(plan.admit)
         began_s = self._clock()
         try:
@@ -175,8 +188,11 @@ class Engine:
             return
         self._account(work)
         num_tokens = self._commit(samplers, said)
+        seconds = self._clock() - began_s
+        if plan.decode:
+            self._pace.observe(sum(len(task.span.tokens) for task in work), seconds)
         if self._speculation is not None and plan.decode and not plan.prefill:
-            self._speculation.observe(len(work), num_tokens, self._clock() - began_s)
+            self._speculation.observe(len(work), num_tokens, seconds)
 
     def _drafts(self, plan: Plan) -> dict[str, list[int]]:
         if self._speculation is None:
@@ -191,12 +207,25 @@ class Engine:
         for request_id in concerned:
             self._end(self._running[request_id], _Cancel(request_id, "failed", "engine_error"))
 
+    def _put_back(self, ids: tuple[str, ...]) -> None:
+        """To the front of the queue, with what is computed kept for its return as far as there is room."""
+        for request_id in ids:
+            sequence = self._running.pop(request_id)
+            self._memory.keep(sequence)
+            self._memory.release(sequence)
+            sequence.put_back()
+            self._forecast_of(sequence)
+            self._waiting = {request_id: sequence, **self._waiting}
+        self.counters.preemptions += len(ids)
+
     def _admit(self, ids: tuple[str, ...]) -> None:
         now_s = self._clock()
         for request_id in ids:
             sequence = self._waiting.pop(request_id)
+            returns = sequence.scheduled_s is not None
             sequence.admit(now_s, self._memory.admit(sequence))
-            self._count_prefix(sequence)
+            if not returns:
+                self._count_prefix(sequence)
             self._running[request_id] = sequence
 
     def _count_prefix(self, sequence: Sequence) -> None:
@@ -222,6 +251,8 @@ class Engine:
             is_first = not sequence.output
             delta = sequence.commit(tokens, num_drafts, now_s, self._end_ids)
             num_tokens += len(delta.tokens)
+            if sequence.num_output_doubled:
+                self._forecast_of(sequence)
             self.counters.count_said(len(delta.tokens), num_drafts)
             if is_first:
                 self.counters.ttft_s.observe(now_s - sequence.arrived_s)
@@ -248,6 +279,8 @@ class Engine:
             self._memory.release(sequence)
         if sequence.outcome == "answered":
             self.counters.answered += 1
+            request = sequence.request
+            self._forecast.learn(request.num_prompt_tokens, request.max_tokens, len(sequence.output))
             self.counters.e2e_s.observe(self._clock() - sequence.arrived_s)
         else:
             self.counters.aborted += 1

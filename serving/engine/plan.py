@@ -2,7 +2,8 @@
 
 A policy is ``plan(snapshot) -> Plan``. The laws every plan obeys (tests run them over each file of ``batching/``):
 
-* admitted requests are waiting, fit the free slots and the free KV positions;
+* pre-empted requests are running and named nowhere else;
+* admitted requests are waiting, fit the free slots and the free KV positions, those of pre-empted requests included;
 * prefill names admitted or unfinished prompts, with 1 to all of their remaining positions (the loop computes fewer
   when more of the prompt turns out to be cached);
 * decode names requests whose prompt is computed; nobody is named twice;
@@ -25,6 +26,8 @@ class Waiting:
     priority: int = 0
     num_cached_tokens: int = 0
     """Prompt positions that a cached prefix held when it was last looked for."""
+    num_expected_tokens: float = 0.0
+    """Output tokens that are forecast for it."""
 
     @property
     def num_prefill_left(self) -> int:
@@ -39,7 +42,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A request that holds a slot."""
+    """A request that holds a slot. What it had said when it was put back counts as prompt, not as output."""
 
     id: str
     num_prompt_tokens: int
@@ -48,11 +51,18 @@ class Running:
     max_tokens: int
     arrived_s: float
     priority: int = 0
+    num_expected_tokens: float = 0.0
+    """Output tokens that are forecast to come."""
 
     @property
     def num_prefill_left(self) -> int:
         """Prompt positions that are not computed yet; 0 once it decodes."""
         return max(0, self.num_prompt_tokens - self.num_computed_tokens)
+
+    @property
+    def num_positions(self) -> int:
+        """KV positions that are free once it is put back."""
+        return self.num_prompt_tokens + self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,13 @@ class Snapshot:
     free_slots: int
     free_positions: int
     max_batched_tokens: int
+    pace_tokens: int | None = None
+    """Positions that keep the ITL target when somebody decodes; None when there is no target."""
+
+    @property
+    def paced_tokens(self) -> int:
+        """The smaller of both budgets."""
+        return self.max_batched_tokens if self.pace_tokens is None else min(self.pace_tokens, self.max_batched_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,8 @@ class Plan:
     admit: tuple[str, ...] = ()
     prefill: tuple[Chunk, ...] = ()
     decode: tuple[str, ...] = ()
+    preempt: tuple[str, ...] = ()
+    """Running requests to put back into the queue first; what they computed is lost unless it is cached."""
     wake_after_s: float | None = None
     """For a plan without work: ask again after this time even if nothing arrives."""
 

@@ -48,6 +48,8 @@ class Sequence:
     """Prompt positions taken from a cache instead of computed."""
     looked_up: int = -1
     """Version of the prefix cache that ``waiting.num_cached_tokens`` is of."""
+    num_expected_tokens: float = 0.0
+    """Output tokens that are forecast to come."""
     draft_proposed: int = 0
     draft_accepted: int = 0
     """Output tokens that a step gave beyond its first."""
@@ -62,6 +64,8 @@ class Sequence:
     """``error.type`` of an outcome that is not ``answered``."""
     num_steps: int = 0
     sum_batch_sizes: int = 0
+    num_to_prefill: int = field(init=False)
+    """Positions to compute before it decodes: the prompt, and what it had said when it was put back."""
     waiting: Waiting = field(init=False)
     draw: Draw = field(init=False)
     _tokens: list[int] = field(init=False)
@@ -73,6 +77,7 @@ class Sequence:
         )
         self.draw = Draw(request.sampling, Random(request.sampling.seed))
         self._tokens = list(request.prompt)
+        self.num_to_prefill = request.num_prompt_tokens
 
     @property
     def id(self) -> str:
@@ -86,10 +91,10 @@ class Sequence:
 
     def running(self) -> Running:
         """How policies see it while it holds a slot."""
-        request = self.request
+        request, num_said = self.request, self.num_to_prefill - self.request.num_prompt_tokens
         return Running(
-            request.id, len(request.prompt), self.num_computed, len(self.output), request.max_tokens,
-            self.arrived_s, request.priority,
+            request.id, self.num_to_prefill, self.num_computed, len(self.output) - num_said,
+            request.max_tokens - num_said, self.arrived_s, request.priority, self.num_expected_tokens,
         )  # fmt: skip
 
     @property
@@ -103,9 +108,15 @@ class Sequence:
         return self.request.max_tokens - len(self.output)
 
     @property
+    def num_output_doubled(self) -> bool:
+        """Whether it has said 1, 2, 4, 8 … tokens: often enough to look at its forecast again."""
+        said = len(self.output)
+        return said & (said - 1) == 0
+
+    @property
     def num_prefill_left(self) -> int:
         """Prompt positions that are not computed yet."""
-        return max(0, self.request.num_prompt_tokens - self.num_computed)
+        return max(0, self.num_to_prefill - self.num_computed)
 
     @property
     def reusable_tokens(self) -> list[int]:
@@ -126,8 +137,23 @@ class Sequence:
     def admit(self, now_s: float, num_cached: int) -> None:
         """WAITING → PREFILL, with the first ``num_cached`` positions already there."""
         assert self.state is State.WAITING
-        self.state, self.scheduled_s = State.PREFILL, now_s
-        self.num_cached = self.num_computed = num_cached
+        self.state, self.num_computed = State.PREFILL, num_cached
+        if self.scheduled_s is None:
+            self.scheduled_s, self.num_cached = now_s, num_cached
+
+    def put_back(self) -> None:
+        """→ WAITING, to be computed again from its prompt and what it has said."""
+        self.state, self.num_computed, self.looked_up = State.WAITING, 0, -1
+        self.num_to_prefill = len(self._tokens)
+        self.waiting = replace(
+            self.waiting, num_prompt_tokens=len(self._tokens), max_tokens=self.num_output_left, num_cached_tokens=0
+        )
+
+    def expect(self, num_tokens: float) -> None:
+        """Let policies know how much it will probably still say."""
+        self.num_expected_tokens = num_tokens
+        if self.state is State.WAITING and num_tokens != self.waiting.num_expected_tokens:
+            self.waiting = replace(self.waiting, num_expected_tokens=num_tokens)
 
     def next_tokens(self, count: int) -> list[int]:
         """The tokens at the next ``count`` positions."""

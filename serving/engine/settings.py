@@ -1,6 +1,6 @@
 """The settings of one engine process: the section ``[serving.engines.<name>]``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -21,6 +21,10 @@ class EngineSettings:
     port: int = 8101
     """0 takes a free port; the ready line says which."""
     batching: str = "continuous"
+    batching_options: dict[str, float] = field(default_factory=dict)
+    """What the policy can be told, such as dynamic's size and timeout_s."""
+    itl_target_s: float | None = None
+    """Seconds between two tokens that steps are kept to, by policies that heed it (token_aware)."""
     max_num_seqs: int = 32
     """Requests that hold a KV slot at the same time."""
     max_model_len: int | None = None
@@ -59,6 +63,8 @@ class EngineSettings:
         for key in ("max_num_seqs", "max_num_batched_tokens", "draft_length", "max_queued_requests", "threads"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be at least 1, got {getattr(self, key)}")
+        if self.itl_target_s is not None and self.itl_target_s <= 0:
+            raise ValueError(f"itl_target_s must be more than 0, got {self.itl_target_s}")
         if self.max_cached_tokens < 0:
             raise ValueError(f"max_cached_tokens must be 0 or more, got {self.max_cached_tokens}")
         if self.max_num_batched_tokens < self.max_num_seqs:

@@ -29,13 +29,17 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             for i, (prompt, out, priority) in enumerate(waiting)
         ),
         running=tuple(
-            Running(f"r{i}", prompt, min(computed, prompt + out - 1), max(0, computed - prompt), out, now_s - 1.0)
+            Running(
+                f"r{i}", prompt, min(computed, prompt + out - 1), max(0, computed - prompt), out,
+                now_s - 1.0, draw(st.integers(0, 2)), draw(st.floats(0, 50)),
+            )
             for i, (prompt, computed, out) in enumerate(running)
         ),
         free_slots=MAX_SLOTS - len(running),
         free_positions=draw(st.integers(0, 300)),
         max_batched_tokens=draw(st.integers(MAX_SLOTS, 64)),
-    )
+        pace_tokens=draw(st.none() | st.integers(1, 64)),
+    )  # fmt: skip
 
 
 def plan(name: str, snapshot: Snapshot) -> Plan:
@@ -47,10 +51,26 @@ def plan(name: str, snapshot: Snapshot) -> Plan:
 @law
 @given(snapshot=snapshots())
 def test_a_plan_fits_what_is_free(name: str, snapshot: Snapshot) -> None:
-    admitted = plan(name, snapshot).admit
-    positions = {one.id: one.num_positions for one in snapshot.waiting}
-    assert len(set(admitted)) == len(admitted) <= snapshot.free_slots
-    assert sum(positions[one] for one in admitted) <= snapshot.free_positions
+    decided = plan(name, snapshot)
+    admitted, put_back = decided.admit, decided.preempt
+    positions = {one.id: one.num_positions for one in (*snapshot.waiting, *snapshot.running)}
+    freed = sum(positions[one] for one in put_back)
+    assert len(set(admitted)) == len(admitted) <= snapshot.free_slots + len(put_back)
+    assert sum(positions[one] for one in admitted) <= snapshot.free_positions + freed
+
+
+@every_policy
+@law
+@given(snapshot=snapshots())
+def test_only_running_work_is_put_back_and_only_for_better_work(name: str, snapshot: Snapshot) -> None:
+    decided = plan(name, snapshot)
+    running = {one.id: one.priority for one in snapshot.running}
+    waiting = {one.id: one.priority for one in snapshot.waiting}
+    assert set(decided.preempt) <= running.keys()
+    assert not set(decided.preempt) & {*decided.decode, *(chunk.id for chunk in decided.prefill)}
+    if decided.preempt:
+        best = min(waiting[one] for one in decided.admit)
+        assert all(running[one] > best for one in decided.preempt)
 
 
 @every_policy
