@@ -11,6 +11,7 @@ from typing import Any
 
 from collector import coercion, columns, times, values
 from collector.batch import Batch, Refusals
+from collector.foreign import FOREIGN, Foreign
 from collector.spans import shared_columns
 from collector.values import Attributes, Renderer
 from conventions import attributes as names
@@ -43,6 +44,7 @@ class _Series:
     resource: Attributes
     shared: columns.Row
     repeated: int  # characters that each of its rows repeats
+    foreign: Foreign | None = None
 
 
 class PointDecoder:
@@ -78,15 +80,16 @@ def _all_series(request: Any, renderer: Renderer, received_ns: int) -> Iterator[
 
 def _series(metric: Any, kind: str, resource: Attributes, shared: columns.Row, renderer: Renderer) -> _Series:
     data = getattr(metric, kind)
-    unit, factor = _unit(metric)
-    name = renderer.bounded(metric.name)
+    foreign = FOREIGN.get(metric.name)
+    unit, factor = _unit(metric) if foreign is None else (foreign.instrument.unit, foreign.factor)
+    name = renderer.bounded(metric.name) if foreign is None else foreign.instrument.name
     own: columns.Row = {"metric": name, "unit": unit, "kind": kind if kind in ("sum", "gauge") else "histogram"}
     if kind == "sum":
         own["monotonic"] = data.is_monotonic
     if kind not in ("gauge", "summary"):
         own["temporality"] = TEMPORALITIES.get(data.aggregation_temporality)
     shared = {**shared, **own}
-    return _Series(name, unit, factor, resource, shared, values.size(shared))
+    return _Series(name, unit, factor, resource, shared, values.size(shared), foreign)
 
 
 def _unit(metric: Any) -> tuple[str | None, float]:
@@ -98,6 +101,8 @@ def _unit(metric: Any) -> tuple[str | None, float]:
 
 def _row(point: Any, read: columns.Row, series: _Series, renderer: Renderer) -> columns.Row:
     attributes = values.attributes(point.attributes)
+    if series.foreign is not None:
+        series.foreign.translate(attributes)
     row = {**series.shared, **read, "time_ns": point.time_unix_nano}
     if 0 < point.start_time_unix_nano <= point.time_unix_nano:
         row["start_ns"] = point.start_time_unix_nano

@@ -35,6 +35,30 @@ def test_energy_enters_in_joules(unit: str, joules: float) -> None:
     assert (seen["value"], seen["unit"]) == (pytest.approx(joules), "J")
 
 
+def test_dcgm_passed_on_by_a_collector_is_energy_of_its_board() -> None:
+    board = {"UUID": "GPU-9", "gpu": "0", "modelName": "NVIDIA A30", "GPU_I_ID": "3"}
+    seen = rows(counter("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", 126_272_101_025.0, board, ""))[0]
+    assert (seen["metric"], seen["unit"], seen["value"]) == ("hw.energy", "J", pytest.approx(126_272_101.025))
+    assert (seen["device"], seen["device_type"], seen["scope"]) == ("GPU-9", "gpu", "gpu")
+    assert (seen["source"], seen["quality"]) == ("dcgm.counter", "measured")
+    assert dict(seen["attributes"])["hw.name"] == "NVIDIA A30"
+    power = rows(gauge("DCGM_FI_DEV_POWER_USAGE", 29.5, board))[0]
+    assert (power["metric"], power["unit"], power["value"], power["device"]) == ("hw.power", "W", 29.5, "GPU-9")
+
+
+def test_openlits_older_names_are_energy_and_power() -> None:
+    energy = rows(counter("hw.gpu.energy.consumed", 12.5, {"hw.id": "GPU-1", "hw.name": "H200"}))[0]
+    assert (energy["metric"], energy["device"], energy["device_type"], energy["value"]) == (
+        "hw.energy",
+        "GPU-1",
+        "gpu",
+        12.5,
+    )
+    assert (energy["source"], energy["scope"], energy["quality"]) == ("otlp", "gpu", "measured")
+    power = rows(gauge("hw.gpu.power.draw", 300.0, {"hw.id": "GPU-1"}))[0]
+    assert (power["metric"], power["value"], power["source"]) == ("hw.power", 300.0, "otlp")
+
+
 def test_engine_counters_carry_the_engine_of_their_resource() -> None:
     seen = rows(counter("tokenjoule.engine.steps", 3, {}, "{step}", **{"tokenjoule.engine": "scout"}))[0]
     assert (seen["engine"], seen["metric"], seen["source"]) == ("scout", "tokenjoule.engine.steps", None)
