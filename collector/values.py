@@ -23,9 +23,8 @@ def attributes(pairs: Iterable[Any]) -> Attributes:
     """``KeyValue`` messages as a dictionary; of a repeated key the last one stays."""
     found: Attributes = {}
     for pair in pairs:
-        message = pair.value
-        kind = message.WhichOneof("value")
-        found[pair.key] = getattr(message, kind) if kind in SCALARS else value(message)
+        message = pair.value  # at most one of its fields is set, the others read as empty: asking which is dearer
+        found[pair.key] = message.string_value or message.int_value or message.double_value or value(message)
     return found
 
 
