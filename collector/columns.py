@@ -44,6 +44,21 @@ class Builder:
         self._rows = []
 
 
+class Rows:
+    """Rows of several relations, and of several requests: columns of a few rows cost as much as those of many."""
+
+    def __init__(self) -> None:
+        self._builders: dict[str, Builder] = {}
+
+    def of(self, relation: str) -> Builder:
+        """Where rows of ``relation`` go."""
+        return self._builders.setdefault(relation, Builder(relation))
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The tables of the relations that have rows."""
+        return {name: table for builder in self._builders.values() for name, table in builder.tables().items()}
+
+
 def table(relation: str, rows: Sequence[Row]) -> pa.Table:
     """``rows`` as a table of ``relation``. A row names no column that the relation does not have."""
     schema = schemas.arrow(relation)

@@ -5,26 +5,35 @@ the body and the time of receipt, so that what is decoded later is what the send
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from collector import encoding
 from collector.batch import Batch, Refusals
+from collector.columns import Rows
 from collector.encoding import Encoding
 from collector.signals import Signal
 from collector.slices import Slices
 from collector.values import Renderer
 
 
-def decoded(signal: Signal, spoken: Encoding, body: bytes, received_ns: int) -> Batch:
-    """The rows of ``body``, received at ``received_ns`` (UTC). Raises ``MalformedPayload`` or ``PayloadTooLarge``."""
-    return _read(signal, spoken, body, received_ns, signal.decode)[0]
+def decoded(signal: Signal, spoken: Encoding, body: bytes, received_ns: int, into: Rows | None = None) -> Batch:
+    """The rows of ``body``, received at ``received_ns`` (UTC); ``into`` takes them, instead of tables, if given.
+
+    Raises ``MalformedPayload`` or ``PayloadTooLarge``.
+    """
+    return _read(signal, spoken, body, received_ns, partial(_decode, signal, into))[0]
 
 
 def checked(signal: Signal, spoken: Encoding, body: bytes, received_ns: int) -> tuple[Batch, Any]:
     """The counts of what ``decoded`` gives, and the last message that was read. Raises as ``decoded``."""
-    return _read(signal, spoken, body, received_ns, signal.check or signal.decode)
+    return _read(signal, spoken, body, received_ns, signal.check or partial(_decode, signal, None))
+
+
+def _decode(signal: Signal, into: Rows | None, message: Any, received_ns: int, renderer: Renderer) -> Batch:
+    return signal.decode(message, received_ns, renderer, into)
 
 
 def _read(

@@ -29,10 +29,14 @@ class LogDecoder:
     def __init__(self, *, capture_content: bool = False) -> None:
         self._capture_content = capture_content
 
-    def decode(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
-        """What the request says about calls as one table, received at ``received_ns`` (UTC)."""
+    def decode(
+        self, request: Any, received_ns: int, renderer: Renderer | None = None, into: columns.Rows | None = None
+    ) -> Batch:
+        """What the request says about calls as one table, received at ``received_ns`` (UTC), or in ``into``."""
         refusals, renderer = Refusals(), renderer or Renderer()
-        rows, passed_over = columns.Builder("call_events"), 0
+        own, passed_over = columns.Rows(), 0
+        rows = (into or own).of("call_events")
+        before = rows.count
         for record, source in _records(request, renderer, received_ns):
             row = self._row(record, source, renderer) if record.trace_id and record.span_id else None
             reason = row and (_refusal(record, row, received_ns) or renderer.refusal(source.repeated))
@@ -42,7 +46,7 @@ class LogDecoder:
                 refusals.add(reason)
             else:
                 rows.add(row)
-        return Batch(rows.tables(), rows.count, refusals, renderer.cut, passed_over)
+        return Batch(own.tables(), rows.count - before, refusals, renderer.cut, passed_over)
 
     def _row(self, record: Any, source: _Source, renderer: Renderer) -> columns.Row | None:
         attributes = values.attributes(record.attributes)

@@ -6,6 +6,7 @@ from typing import Final
 import pyarrow as pa
 
 from collector import compression, encoding
+from collector.columns import Rows
 from collector.counters import Counters
 from collector.decoding import decoded
 from collector.encoding import Encoding
@@ -29,20 +30,22 @@ class RowMaker:
 
     def tables(self, entries: Sequence[Entry]) -> Tables:
         """The rows of all ``entries`` by relation."""
+        rows = Rows()
         parts: dict[str, list[pa.Table]] = {}
         for entry in entries:
-            for relation, table in self._of(entry).items():
-                parts.setdefault(relation, []).append(table)
+            if entry.head.kind.startswith(ROWS):
+                made = pa.ipc.open_stream(entry.body()).read_all()
+                parts.setdefault(entry.head.kind.removeprefix(ROWS), []).append(made)
+            else:
+                self._decode(entry, rows)
+        for relation, table in rows.tables().items():
+            parts.setdefault(relation, []).append(table)
         return {relation: pa.concat_tables(tables) for relation, tables in parts.items()}
 
-    def _of(self, entry: Entry) -> Tables:
-        if entry.head.kind.startswith(ROWS):
-            return {entry.head.kind.removeprefix(ROWS): pa.ipc.open_stream(entry.body()).read_all()}
-        signal = self._signals[entry.head.kind]
+    def _decode(self, entry: Entry, rows: Rows) -> None:
         plain = compression.decompress(entry.body(), entry.head.compression, self._limit)
-        batch = decoded(signal, PROTOBUF, plain, entry.head.received_ns)
+        batch = decoded(self._signals[entry.head.kind], PROTOBUF, plain, entry.head.received_ns, rows)
         self._counters.cut.inc(batch.cut)
-        return batch.tables
 
 
 def record_of_rows(relation: str, table: pa.Table, sender: str, received_ns: int) -> Record:

@@ -50,10 +50,14 @@ class _Series:
 class PointDecoder:
     """Decodes ``ExportMetricsServiceRequest`` messages. Keeps no state."""
 
-    def decode(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
-        """The request's data points as one table, received at ``received_ns`` (UTC)."""
+    def decode(
+        self, request: Any, received_ns: int, renderer: Renderer | None = None, into: columns.Rows | None = None
+    ) -> Batch:
+        """The request's data points as one table, received at ``received_ns`` (UTC), or in ``into``."""
         refusals, renderer = Refusals(), renderer or Renderer()
-        rows = columns.Builder("metric_points")
+        own = columns.Rows()
+        rows = (into or own).of("metric_points")
+        before = rows.count
         for series, kind, points in _all_series(request, renderer, received_ns):
             for point in points:
                 if point.flags & NO_RECORDED_VALUE:
@@ -64,7 +68,7 @@ class PointDecoder:
                     refusals.add(reason)
                 else:
                     rows.add(_row(point, row, series, renderer))
-        return Batch(rows.tables(), rows.count, refusals, renderer.cut)
+        return Batch(own.tables(), rows.count - before, refusals, renderer.cut)
 
 
 def _all_series(request: Any, renderer: Renderer, received_ns: int) -> Iterator[tuple[_Series, str, Any]]:

@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from collector.batch import Batch
+from collector.columns import Rows
 from collector.logrecords import LogDecoder
 from collector.points import PointDecoder
 from collector.spans import SpanDecoder
@@ -30,7 +31,7 @@ class Signal:
     response: Callable[[], Any]
     rejected: str  # the field of partial success that counts refused items
     noun: str
-    decode: Callable[[Any, int, Renderer], Batch]
+    decode: Callable[[Any, int, Renderer, Rows | None], Batch]
     check: Callable[[Any, int, Renderer], Batch] | None = None  # the counts of ``decode`` without its rows
 
     def answer(self, batch: Batch) -> Message:

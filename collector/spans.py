@@ -51,10 +51,14 @@ class SpanDecoder:
                         accepted += 1
         return Batch({}, accepted, refusals)
 
-    def decode(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
-        """The request's spans as one table, received at ``received_ns`` (UTC)."""
+    def decode(
+        self, request: Any, received_ns: int, renderer: Renderer | None = None, into: columns.Rows | None = None
+    ) -> Batch:
+        """The request's spans as one table, received at ``received_ns`` (UTC), or in ``into``."""
         refusals, renderer = Refusals(), renderer or Renderer()
-        rows = columns.Builder("spans")
+        own = columns.Rows()
+        rows = (into or own).of("spans")
+        before = rows.count
         for resource_spans in request.resource_spans:
             resource = values.attributes(resource_spans.resource.attributes)
             shared = shared_columns(resource, renderer, received_ns)
@@ -67,7 +71,7 @@ class SpanDecoder:
                         refusals.add(reason)
                     else:
                         rows.add(self._row(span, source, renderer))
-        return Batch(rows.tables(), rows.count, refusals, renderer.cut)
+        return Batch(own.tables(), rows.count - before, refusals, renderer.cut)
 
     def _row(self, span: Any, source: _Source, renderer: Renderer) -> columns.Row:
         seen = _seen(span, source)
