@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 RELATIONS: Final = ("spans", "metric_points", "call_events")
 MODEL_EVERY_NS: Final = 60 * SECOND_NS
 COMPACT_PASSES: Final = 60
+PAUSE_PER_PASS: Final = 4.0  # so that settling takes a fifth of one core at most
+LONGEST_PAUSE_S: Final = 30.0
 DAY_NS: Final = 86_400 * SECOND_NS  # a request may begin so long before the spans that came late
 
 OLD: Final = f"""
@@ -65,6 +67,14 @@ NEW_POINT_MINUTES: Final = f"""
     WHERE {FRESH_ROWS} AND metric IN (SELECT unnest($metrics))"""
 
 
+def pause_s(interval_s: float, took_s: float) -> float:
+    """Seconds until the next pass, after one that took ``took_s``.
+
+    A pass settles its last minute again: under load fewer passes cost less, and what is settled is as much older.
+    """
+    return max(interval_s, min(PAUSE_PER_PASS * took_s, LONGEST_PAUSE_S))
+
+
 class Settler:
     """Settles ``store`` every ``settings.interval_s`` seconds, and whenever asked.
 
@@ -89,12 +99,15 @@ class Settler:
     async def run(self) -> None:
         """Settle until ``stop``. A pass that the store refuses is logged and made again from the same mark."""
         while not self._stopped.is_set():
+            began_s = time.monotonic()
             try:
                 await self._settle(round(self._settings.watermark_s * SECOND_NS))
             except StoreError:
                 _log.exception("a settling pass failed and will be made again")
             try:
-                await asyncio.wait_for(self._stopped.wait(), self._settings.interval_s)
+                await asyncio.wait_for(
+                    self._stopped.wait(), pause_s(self._settings.interval_s, time.monotonic() - began_s)
+                )
             except TimeoutError:
                 continue
 

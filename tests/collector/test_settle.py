@@ -15,7 +15,7 @@ from analytics import metric
 from analytics.ledger.simulation import Load, Meters, Simulated, Truth, simulate
 from analytics.metric import Window
 from collector.settings import SettleSettings
-from collector.settle import Settler
+from collector.settle import Settler, pause_s
 from store import schemas
 from store.writing import Store
 
@@ -226,3 +226,8 @@ def test_the_loop_settles_by_itself_and_stops_when_told(store: Store, simulated:
 def test_an_empty_store_settles_to_nothing(store: Store) -> None:
     assert run(lambda: Settler(store, SETTINGS).settle_now()) == 0
     assert store.query("SELECT * FROM requests").num_rows == 0
+
+
+def test_a_pass_that_takes_long_is_followed_by_a_longer_pause() -> None:
+    assert [pause_s(2.0, took_s) for took_s in (0.0, 0.5, 1.5, 60.0)] == [2.0, 2.0, 6.0, 30.0]
+    assert pause_s(60.0, 60.0) == 60.0
