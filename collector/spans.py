@@ -1,7 +1,9 @@
 """OTLP spans → rows of the relation ``spans``. A bad span is refused and counted; the others of its batch are kept."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from collector import columns, content, times, values
@@ -74,19 +76,20 @@ class SpanDecoder:
         return Batch(own.tables(), rows.count - before, refusals, renderer.cut)
 
     def _row(self, span: Any, source: _Source, renderer: Renderer) -> columns.Row:
-        seen = _seen(span, source)
+        start_ns, end_ns, status = span.start_time_unix_nano, span.end_time_unix_nano, span.status
+        seen = _seen(span, source, end_ns - start_ns, failed=status.code == ERROR)
         row = self._recogniser.fields(seen)
         attributes = seen.attributes if self._capture_content else content.without(seen.attributes)
         row.update(source.shared)
         row["trace_id"] = span.trace_id.hex()
         row["span_id"] = span.span_id.hex()
         row["parent_span_id"] = span.parent_span_id.hex() or None
-        row["name"] = renderer.bounded(span.name)
+        row["name"] = renderer.bounded(seen.name)
         row["kind"] = seen.kind
-        row["start_ns"] = span.start_time_unix_nano
-        row["end_ns"] = span.end_time_unix_nano
-        row["status"] = STATUSES[span.status.code] if 0 <= span.status.code < len(STATUSES) else "UNSET"
-        row["status_message"] = renderer.bounded(span.status.message) or None
+        row["start_ns"] = start_ns
+        row["end_ns"] = end_ns
+        row["status"] = STATUSES[status.code] if 0 <= status.code < len(STATUSES) else "UNSET"
+        row["status_message"] = renderer.bounded(status.message) or None
         row["scope"] = source.scope or None
         row["attributes"] = renderer.texts(attributes)
         row["events"] = self._events(span, renderer) if span.events else None
@@ -113,17 +116,26 @@ def shared_columns(resource: Attributes, renderer: Renderer, received_ns: int) -
     }
 
 
-def _seen(span: Any, source: _Source) -> SeenSpan:
+def _seen(span: Any, source: _Source, duration_ns: int, *, failed: bool) -> SeenSpan:
+    kind = span.kind
     return SeenSpan(
         name=span.name,
-        kind=KINDS[span.kind] if 0 <= span.kind < len(KINDS) else KINDS[0],
+        kind=KINDS[kind] if 0 <= kind < len(KINDS) else KINDS[0],
         scope=source.scope,
         attributes=values.attributes(span.attributes),
         resource=source.resource,
-        duration_s=seconds_from_nanoseconds(span.end_time_unix_nano - span.start_time_unix_nano),
-        failed=span.status.code == ERROR,
-        events=lambda: [_seen_event(event, span.start_time_unix_nano) for event in span.events],
+        duration_s=seconds_from_nanoseconds(duration_ns),
+        failed=failed,
+        events=partial(_seen_events, span) if span.events else _no_events,
     )
+
+
+def _no_events() -> Sequence[SeenEvent]:
+    return ()
+
+
+def _seen_events(span: Any) -> Sequence[SeenEvent]:
+    return [_seen_event(event, span.start_time_unix_nano) for event in span.events]
 
 
 def _seen_event(event: Any, start_ns: int) -> SeenEvent:

@@ -87,9 +87,11 @@ class Renderer:
         if len(items) > MAX_ATTRIBUTES:
             self.cut += len(items) - MAX_ATTRIBUTES
             items = dict(list(items.items())[:MAX_ATTRIBUTES])
-        rendered = {key: TEXTS.get(type(item), _json)(item) for key, item in items.items()}
-        if not rendered or max(max(map(len, rendered)), max(map(len, rendered.values()))) <= MAX_TEXT:
-            return rendered
+        rendered = {
+            key: item if type(item) is str else TEXTS.get(type(item), _json)(item) for key, item in items.items()
+        }
+        if len("".join(rendered)) <= MAX_TEXT and len("".join(rendered.values())) <= MAX_TEXT:
+            return rendered  # none can be too long; measuring each costs as much as rendering it
         return {self.bounded(key): self.bounded(item) for key, item in rendered.items()}
 
     def bounded(self, rendered: str) -> str:
