@@ -22,7 +22,10 @@ NEWS: Final = """
 RECENT: Final = """
     SELECT received_ns // $second AS second, count(*) AS rows FROM {relation}
     WHERE received_ns > $low AND received_ns <= $until GROUP BY ALL"""
-NEWEST_BUCKET: Final = "SELECT max(bucket_ns) AS newest FROM manifest WHERE bucket_ns <= $now"
+NEWEST_BUCKET: Final = """
+    SELECT max(bucket_ns) AS newest FROM (
+        SELECT bucket_ns FROM requests_bucketed UNION ALL SELECT bucket_ns FROM energy_intervals_bucketed)
+    WHERE bucket_ns <= $now"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from collector.settings import SettleSettings
 from collector.touched import MARGIN_NS, METRICS, SECOND_NS, Minutes, Touched, minutes_of, runs_of, start_minutes
 from conventions import instruments
 from conventions.errors import StoreError
+from store import compaction
 from store.writing import Store
 
 _log = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ class Settler:
             self._passes += 1
         jobs.settle_progress(self._store, points.low_ns)
         if self._passes and self._passes % COMPACT_PASSES == 0:
-            self._store.compact()
+            compaction.compact(self._store)
         self._news.settled(dict(zip(RELATIONS, read, strict=True)))
         self._energy_until_ns = energy_end
         self._settled_at_s = time.monotonic()

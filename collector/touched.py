@@ -44,13 +44,10 @@ POINTS: Final = """
     WHERE metric IN (SELECT unnest($metrics)) AND time_ns >= $low AND time_ns < $high
       AND temporality IS DISTINCT FROM 'delta'"""
 STORED: Final = """
-    SELECT * EXCLUDE (generation) FROM {relation}_rows
-    SEMI JOIN (SELECT bucket_ns, max(generation) AS generation FROM manifest
-               WHERE relation = $relation AND bucket_ns BETWEEN $low AND $high GROUP BY bucket_ns) AS newest
-        USING (bucket_ns, generation)
+    SELECT * FROM {relation}_bucketed
     WHERE bucket_ns BETWEEN $low AND $high AND bucket_ns IN (SELECT unnest($buckets::BIGINT[]))"""
 STORED_NEAR: Final = """
-    SELECT DISTINCT bucket_ns FROM attempts_rows
+    SELECT DISTINCT bucket_ns FROM attempts_bucketed
     WHERE started_at >= make_timestamp($begin // 1000) AND started_at < make_timestamp($high // 1000)
       AND ended_at >= make_timestamp($low // 1000)"""
 STORED_CHARGES: Final = f"""
@@ -116,7 +113,7 @@ class Touched:
 
     def _stored(self, relation: str) -> pa.Table:
         listed = sorted(self._buckets) or [0]
-        named = {"relation": relation, "buckets": listed, "low": listed[0], "high": listed[-1]}
+        named = {"buckets": listed, "low": listed[0], "high": listed[-1]}
         return self._store.query(STORED.format(relation=relation), named)
 
     def _split(self, low: int, high: int) -> LedgerResult:

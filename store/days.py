@@ -1,4 +1,4 @@
-"""Day tables of raw relations: rows by UTC day of arrival, and the views that unite them."""
+"""Day tables: raw rows by UTC day of arrival, settled rows by the day of their bucket."""
 
 import datetime
 import re
@@ -8,7 +8,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from store import definitions, schemas
 from store.calendar import NANOSECONDS_PER_DAY, date_of, day_of
 
 
@@ -17,17 +16,17 @@ def table_name(relation: str, day: int) -> str:
     return f"{relation}_{date_of(day):%Y%m%d}"
 
 
-def split(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of ``table`` by UTC day of ``received_ns``; almost always it is one day and nothing is copied."""
+def split(table: pa.Table, by: str = "received_ns") -> Iterator[tuple[int, pa.Table]]:
+    """The rows of ``table`` by UTC day of the column ``by``; almost always it is one day and nothing is copied."""
     if not table.num_rows:
         return
-    received = table.column("received_ns")
-    extremes = pc.min_max(received).as_py()
+    moments = table.column(by)
+    extremes = pc.min_max(moments).as_py()
     first, last = extremes["min"] // NANOSECONDS_PER_DAY, extremes["max"] // NANOSECONDS_PER_DAY
     if first == last:
         yield first, table
         return
-    days = pc.divide(received, NANOSECONDS_PER_DAY)
+    days = pc.divide(moments, NANOSECONDS_PER_DAY)
     for day in sorted(pc.unique(days).to_pylist()):
         yield day, table.filter(pc.equal(days, day))
 
@@ -35,22 +34,12 @@ def split(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
 def existing(cursor: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
     """The day tables of ``relation``, oldest first."""
     pattern = re.compile(rf"{relation}_\d{{8}}")
-    names = cursor.execute("SELECT table_name FROM duckdb_tables() ORDER BY table_name").fetchall()
+    names = cursor.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() ORDER BY table_name"
+    ).fetchall()
     return [name for (name,) in names if pattern.fullmatch(name)]
 
 
 def day_of_table(name: str) -> int:
     """The day of a day table, from its name."""
     return day_of(datetime.datetime.strptime(name[-8:], "%Y%m%d").date())
-
-
-def view(cursor: duckdb.DuckDBPyConnection, relation: str, archived: str | None) -> str:
-    """The CREATE VIEW statement that unites day tables of ``relation`` and ``archived`` rows; it works with none."""
-    sources = [*existing(cursor, relation), *([archived] if archived else [])]
-    branches = [_empty(relation), *(f"SELECT * FROM {source}" for source in sources)]
-    return definitions.raw_view(relation, "\nUNION ALL BY NAME\n".join(branches))
-
-
-def _empty(relation: str) -> str:
-    typed = (f'CAST(NULL AS {sql_type}) AS "{column}"' for column, sql_type in schemas.columns(relation).items())
-    return f"SELECT {', '.join(typed)} WHERE false"

@@ -1,8 +1,9 @@
 """The SQL files of this folder as text: tables, views and macros, one object per file, found by listing.
 
-``{name}`` in a table file makes it a template: of day tables (raw relations) or of ``<relation>_rows`` (settled ones).
+``{name}`` in a table file makes it a template of day tables: ``<relation>_YYYYMMDD``.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -25,16 +26,10 @@ def table(relation: str, name: str) -> str:
     return _read(f"tables/{relation}.sql").replace("{name}", name)
 
 
-def raw_view(relation: str, branches: str) -> str:
-    """The CREATE VIEW statement of a raw relation over ``branches``, SELECTs joined by UNION ALL BY NAME."""
-    return _read("views/raw.sql").replace("{name}", relation).replace("{branches}", branches)
-
-
-def settled_view(relation: str, archived: str | None = None) -> str:
-    """The CREATE VIEW statement of a settled relation over its rows, the manifest and ``archived`` rows."""
-    if archived is None:
-        return _read("views/settled.sql").replace("{name}", relation)
-    return _read("views/settled_archived.sql").replace("{name}", relation).replace("{archived}", archived)
+def view(name: str, columns: str, branches: Sequence[str]) -> str:
+    """The CREATE VIEW statement of ``columns`` over ``branches``, SELECTs that are joined by column name."""
+    text = _read("views/union.sql").replace("{name}", name).replace("{columns}", columns)
+    return text.replace("{branches}", "\nUNION ALL BY NAME\n".join(branches))
 
 
 def derived_view(relation: str) -> str:

@@ -1,16 +1,24 @@
-"""Settled rows by time bucket and generation: what a bucket holds is what its newest generation wrote."""
+"""Settled rows by time bucket and generation: what a bucket holds is what its newest generation wrote.
 
-from collections.abc import Sequence
+A day of a relation is *open* while the manifest lists its buckets: readers then see the newest generation of each. A
+*closed* day has no row in the manifest, and all rows of its table are current.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from conventions.errors import StoreError
-from store import definitions
+from store import days, definitions
 from store.calendar import NANOSECONDS_PER_DAY
 
 Buckets = dict[str, Sequence[int]]
+RelationDay = tuple[str, int]
+FRESH: Final = "_fresh"
+"""How the name of a copy ends that is to take the place of a day's table."""
 
 
 def with_bucket(table: pa.Table) -> pa.Table:
@@ -35,9 +43,31 @@ def check(tables: dict[str, pa.Table], buckets: Buckets) -> None:
             raise StoreError(f"{relation} has rows of buckets that are not being replaced: {sorted(stray)[:3]}")
 
 
+def listed_days(buckets: Buckets) -> set[RelationDay]:
+    """The days that ``buckets`` lie in, by relation."""
+    return {(relation, bucket // NANOSECONDS_PER_DAY) for relation, listed in buckets.items() for bucket in listed}
+
+
+def open_days(cursor: duckdb.DuckDBPyConnection, relation: str) -> set[int]:
+    """The days of ``relation`` that the manifest lists, counted from 1970-01-01 UTC."""
+    sql = f"SELECT DISTINCT bucket_ns // {NANOSECONDS_PER_DAY} FROM manifest WHERE relation = ?"
+    return {int(day) for (day,) in cursor.execute(sql, [relation]).fetchall()}
+
+
+def open_day(cursor: duckdb.DuckDBPyConnection, relation: str, day: int) -> None:
+    """Make ``day`` ready for a new generation: its table is there, and the manifest lists the buckets it has."""
+    name = days.table_name(relation, day)
+    cursor.execute(definitions.table(relation, name))
+    cursor.execute(
+        f"INSERT INTO manifest BY NAME SELECT DISTINCT '{relation}' AS relation, bucket_ns, generation FROM {name}"
+    )
+
+
 def newest(cursor: duckdb.DuckDBPyConnection) -> int:
-    """The highest generation ever written, 0 without any."""
-    return int(cursor.execute("SELECT coalesce(max(generation), 0) FROM manifest").fetchall()[0][0])
+    """The highest generation ever written, 0 without any; that of a closed day is in its table only."""
+    tables = [name for relation in definitions.SETTLED for name in days.existing(cursor, relation)]
+    highest = [f"(SELECT coalesce(max(generation), 0) FROM {name})" for name in ["manifest", *tables]]
+    return max(int(cursor.execute(f"SELECT {one}").fetchall()[0][0]) for one in highest)
 
 
 def manifest_rows(buckets: Buckets, generation: int) -> pa.Table:
@@ -57,48 +87,69 @@ def buckets_of(day: int) -> str:
     return f"bucket_ns >= {day * NANOSECONDS_PER_DAY} AND bucket_ns < {(day + 1) * NANOSECONDS_PER_DAY}"
 
 
-def current(relation: str, only: str = "true") -> str:
-    """The SELECT of hot rows that readers see, bookkeeping included, of buckets for which ``only`` holds."""
+def current(relation: str, day: int, is_open: bool) -> str:
+    """The SELECT of the rows of a day's table that readers see, bookkeeping included."""
+    return newest_of(days.table_name(relation, day), relation, day) if is_open else _all(relation, day)
+
+
+def newest_of(table: str, relation: str, day: int) -> str:
+    """The SELECT of the rows of ``table`` that the manifest's buckets of ``day`` name."""
     return (
-        f"SELECT * FROM {relation}_rows SEMI JOIN"
+        f"SELECT * FROM {table} SEMI JOIN"
         f" (SELECT bucket_ns, max(generation) AS generation FROM manifest"
-        f" WHERE relation = '{relation}' AND ({only}) GROUP BY bucket_ns)"
+        f" WHERE relation = '{relation}' AND {buckets_of(day)} GROUP BY bucket_ns)"
         " AS current_generation USING (bucket_ns, generation)"
     )
 
 
-def stale_share(cursor: duckdb.DuckDBPyConnection, relation: str) -> float:
-    """The share of a relation's hot rows that no reader sees any more."""
-    total = cursor.execute(f"SELECT count(*) FROM {relation}_rows").fetchall()[0][0]
-    seen = cursor.execute(f"SELECT count(*) FROM ({current(relation)})").fetchall()[0][0]
+def not_again(relation: str, day: int, archived: str) -> str:
+    """The SELECT of archived rows of a day that was settled again in part: the manifest's buckets win."""
+    again = f"(SELECT bucket_ns FROM manifest WHERE relation = '{relation}' AND {buckets_of(day)})"
+    return f"SELECT * FROM {archived} ANTI JOIN {again} AS again USING (bucket_ns)"
+
+
+def newest_in_day(cursor: duckdb.DuckDBPyConnection, relation: str, day: int) -> int:
+    """The highest generation that the manifest lists for ``day``, 0 for a closed day."""
+    sql = f"SELECT coalesce(max(generation), 0) FROM manifest WHERE relation = ? AND {buckets_of(day)}"
+    return int(cursor.execute(sql, [relation]).fetchall()[0][0])
+
+
+def stale_share(cursor: duckdb.DuckDBPyConnection, relation: str, day: int) -> float:
+    """The share of an open day's rows that no reader sees any more."""
+    total = cursor.execute(f"SELECT count(*) FROM {days.table_name(relation, day)}").fetchall()[0][0]
+    seen = cursor.execute(f"SELECT count(*) FROM ({current(relation, day, is_open=True)})").fetchall()[0][0]
     return 1 - seen / total if total else 0.0
 
 
-def rewrite(cursor: duckdb.DuckDBPyConnection, relation: str, without: str = "false") -> None:
-    """Keep only current rows, by a new table in place of the old one: dropping gives space back, deleting does not.
+def rewrite_manifest(cursor: duckdb.DuckDBPyConnection, without: Iterable[RelationDay] = ()) -> None:
+    """Keep only the newest generation of each bucket, and nothing of the days ``without``.
 
-    Buckets for which the condition ``without`` holds are left out.
+    The table is made anew, because deletions in a write-ahead log are what its replay has failed on.
     """
-    fresh = f"{relation}_fresh"
-    cursor.execute(definitions.table(relation, fresh))
-    kept = current(relation, f"NOT ({without})")
-    cursor.execute(f"INSERT INTO {fresh} BY NAME {kept} ORDER BY started_at")
-    _put_in_place(cursor, fresh, f"{relation}_rows")
-
-
-def rewrite_manifest(cursor: duckdb.DuckDBPyConnection, without: str = "false") -> None:
-    """Keep only the newest generation of each bucket, of those for which the condition ``without`` does not hold."""
+    gone = [f"(relation = '{relation}' AND {buckets_of(day)})" for relation, day in without]
     cursor.execute(definitions.table("manifest", "manifest_fresh"))
     cursor.execute(
         "INSERT INTO manifest_fresh BY NAME SELECT relation, bucket_ns, max(generation) AS generation FROM manifest"
-        f" WHERE NOT ({without}) GROUP BY ALL ORDER BY ALL"
+        f" WHERE NOT ({' OR '.join(gone) or 'false'}) GROUP BY ALL ORDER BY ALL"
     )
-    _put_in_place(cursor, "manifest_fresh", "manifest")
+    put_in_place(cursor, "manifest_fresh", "manifest")
 
 
-def _put_in_place(cursor: duckdb.DuckDBPyConnection, fresh: str, name: str) -> None:
+def drop_leftovers(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Drop copies that an interruption left behind."""
+    names = cursor.execute("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE ?", [f"%{FRESH}"]).fetchall()
+    for (name,) in names:
+        cursor.execute(f"DROP TABLE {name}")
+
+
+def put_in_place(cursor: duckdb.DuckDBPyConnection, fresh: str, name: str) -> None:
+    """Make the table ``fresh`` the table ``name``: dropping gives space back, deleting does not."""
     cursor.execute(f"DROP TABLE {name}")
     cursor.execute(f"ALTER TABLE {fresh} RENAME TO {name}")
+
+
+def _all(relation: str, day: int) -> str:
+    return f"SELECT * FROM {days.table_name(relation, day)}"
 
 
 def _utc_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:

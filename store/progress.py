@@ -20,9 +20,14 @@ def advance(cursor: duckdb.DuckDBPyConnection, sequence: int) -> None:
     cursor.execute(f"INSERT INTO {TABLE} VALUES (?)", [sequence])
 
 
+def is_long(cursor: duckdb.DuckDBPyConnection) -> bool:
+    """Whether there are so many numbers that ``shorten`` is worth it."""
+    return bool(cursor.execute(f"SELECT count(*) > {KEPT_ROWS} FROM {TABLE}").fetchall()[0][0])
+
+
 def shorten(cursor: duckdb.DuckDBPyConnection) -> None:
     """Keep the highest number only, once there are many: a new table in place of the old one, as nothing is deleted."""
-    if cursor.execute(f"SELECT count(*) FROM {TABLE}").fetchall()[0][0] <= KEPT_ROWS:
+    if not is_long(cursor):
         return
     cursor.execute(definitions.table(TABLE, f"{TABLE}_fresh"))
     cursor.execute(f"INSERT INTO {TABLE}_fresh SELECT max(sequence) FROM {TABLE}")

@@ -28,6 +28,14 @@ def columns(relation: str) -> dict[str, str]:
     return dict(_read(relation)[2])
 
 
+def add_missing_columns(cursor: duckdb.DuckDBPyConnection, relation: str, name: str) -> None:
+    """Give the table ``name`` the columns that the file of ``relation`` has and it has not, as NULL."""
+    present = {row[0] for row in cursor.execute(f"DESCRIBE {name}").fetchall()}
+    for column, sql_type in columns(relation).items():
+        if column not in present:
+            cursor.execute(f'ALTER TABLE {name} ADD COLUMN "{column}" {sql_type}')
+
+
 @cache
 def _read(relation: str) -> tuple[pa.Schema, frozenset[str], tuple[tuple[str, str], ...]]:
     if relation not in (*definitions.RELATIONS, "manifest", "archive_files", "spool_progress"):

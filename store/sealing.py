@@ -6,19 +6,20 @@ files are left over, after it the rows are gone from the database. The files are
 a day that changed in the meantime is left for the next time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
 from conventions.errors import StoreError
 from store import archive, days, definitions, generations
 from store.archive import ArchiveFile
-from store.calendar import NANOSECONDS_PER_DAY
 from store.connection import mapped_errors, transaction
 from store.writing import Store
 
 Step = Callable[[str], None]
+DAILY: Final = (*definitions.RAW, *definitions.SETTLED)
 _State = list[tuple[object, ...]]
 
 
@@ -39,18 +40,15 @@ def seal(store: Store, before: int, after: Step = _ignore) -> list[int]:
 def hot_days(store: Store) -> list[int]:
     """The days of which the database itself has rows, oldest first."""
     with store.cursor() as cursor:
-        raw = {days.day_of_table(name) for relation in definitions.RAW for name in days.existing(cursor, relation)}
-        settled = cursor.execute(f"SELECT DISTINCT bucket_ns // {NANOSECONDS_PER_DAY} FROM manifest").fetchall()
-    return sorted(raw | {int(day) for (day,) in settled})
+        tables = [name for relation in DAILY for name in days.existing(cursor, relation)]
+    return sorted({days.day_of_table(name) for name in tables})
 
 
 def drop(cursor: duckdb.DuckDBPyConnection, day: int) -> None:
     """Take the hot rows of ``day`` out of the database, in the caller's transaction."""
-    for relation in definitions.RAW:
+    for relation in DAILY:
         cursor.execute(f"DROP TABLE IF EXISTS {days.table_name(relation, day)}")
-    for relation in _settled_relations(cursor, day):
-        generations.rewrite(cursor, relation, without=generations.buckets_of(day))
-    generations.rewrite_manifest(cursor, without=generations.buckets_of(day))
+    generations.rewrite_manifest(cursor, without=[(relation, day) for relation in definitions.SETTLED])
 
 
 def _seal_day(store: Store, day: int, after: Step) -> bool:
@@ -73,11 +71,12 @@ def _seal_day(store: Store, day: int, after: Step) -> bool:
 
 def _written(cursor: duckdb.DuckDBPyConnection, folder: Path, day: int) -> tuple[list[str], list[ArchiveFile]]:
     """Paths that the new files replace, and the new files."""
-    selects = {relation: _raw(relation, day) for relation in _raw_relations(cursor, day)}
+    selects = {relation: _raw(relation, day) for relation in _hot(cursor, definitions.RAW, day)}
     replaced: list[str] = []
-    for relation in _settled_relations(cursor, day):
+    for relation in _hot(cursor, definitions.SETTLED, day):
         older = [file for file in archive.present(cursor, folder, relation) if file.day == day]
-        selects[relation] = _settled(relation, day, archive.source(folder, older) if older else None)
+        is_open = day in generations.open_days(cursor, relation)
+        selects[relation] = _settled(relation, day, is_open, archive.source(folder, older) if older else None)
         replaced += [file.path for file in older]
     try:
         written = [archive.write(cursor, folder, relation, day, select) for relation, select in selects.items()]
@@ -90,33 +89,25 @@ def _raw(relation: str, day: int) -> str:
     return f"SELECT * FROM {days.table_name(relation, day)} ORDER BY received_ns"
 
 
-def _settled(relation: str, day: int, archived: str | None) -> str:
+def _settled(relation: str, day: int, is_open: bool, archived: str | None) -> str:
     """The current rows of the day: hot buckets, and those archived before that were not settled again."""
-    again = f"(SELECT bucket_ns FROM manifest WHERE relation = '{relation}')"
-    older = f" UNION ALL BY NAME SELECT * FROM {archived} ANTI JOIN {again} AS again USING (bucket_ns)"
-    current = generations.current(relation, only=generations.buckets_of(day))
-    return f"SELECT * EXCLUDE (generation) FROM ({current}){older if archived else ''} ORDER BY started_at"
+    older = f" UNION ALL BY NAME {generations.not_again(relation, day, archived)}" if archived else ""
+    current = generations.current(relation, day, is_open)
+    return f"SELECT * EXCLUDE (generation) FROM ({current}){older} ORDER BY started_at"
 
 
-def _raw_relations(cursor: duckdb.DuckDBPyConnection, day: int) -> list[str]:
-    return [name for name in definitions.RAW if days.table_name(name, day) in days.existing(cursor, name)]
-
-
-def _settled_relations(cursor: duckdb.DuckDBPyConnection, day: int) -> list[str]:
-    rows = cursor.execute(
-        f"SELECT DISTINCT relation FROM manifest WHERE {generations.buckets_of(day)} ORDER BY relation"
-    ).fetchall()
-    return [relation for (relation,) in rows]
+def _hot(cursor: duckdb.DuckDBPyConnection, relations: Sequence[str], day: int) -> list[str]:
+    return [name for name in relations if days.table_name(name, day) in days.existing(cursor, name)]
 
 
 def _state(cursor: duckdb.DuckDBPyConnection, day: int) -> _State:
     """What changes whenever the hot rows of ``day`` do."""
-    raw: _State = []
-    for relation in _raw_relations(cursor, day):
+    tables: _State = []
+    for relation in _hot(cursor, DAILY, day):
         name = days.table_name(relation, day)
-        raw += [(name, *row) for row in cursor.execute(f"SELECT count(*) FROM {name}").fetchall()]
+        tables += [(name, *row) for row in cursor.execute(f"SELECT count(*) FROM {name}").fetchall()]
     settled = cursor.execute(
         f"SELECT relation, count(*), max(generation) FROM manifest WHERE {generations.buckets_of(day)}"
         " GROUP BY relation ORDER BY relation"
     ).fetchall()
-    return raw + settled
+    return tables + settled

@@ -10,9 +10,9 @@ from typing import Final
 import duckdb
 
 from conventions.errors import StoreTooNew
-from store import definitions, schemas
+from store import definitions, schemas, splitting
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BOOKS: Final = ("manifest", "archive_files", "spool_progress")
 """Tables by which the views know what is current and archived, and the collector what of its spool is stored."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -35,7 +35,8 @@ def bring_forward(cursor: duckdb.DuckDBPyConnection, found: int) -> None:
     cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
     for relation, name in _fixed_tables():
         cursor.execute(definitions.table(relation, name))
-        add_missing_columns(cursor, relation, name)
+        schemas.add_missing_columns(cursor, relation, name)
+    splitting.split_settled(cursor)
     if found:
         for migration in _later(MIGRATIONS, found):
             cursor.execute(migration.read_text(encoding="utf-8"))
@@ -48,16 +49,7 @@ def _later(migrations: Path, found: int) -> list[Path]:
 
 
 def _fixed_tables() -> list[tuple[str, str]]:
-    settled = [(relation, f"{relation}_rows") for relation in definitions.SETTLED]
-    return [*((name, name) for name in BOOKS), *settled, *((relation, relation) for relation in definitions.RECORDS)]
-
-
-def add_missing_columns(cursor: duckdb.DuckDBPyConnection, relation: str, name: str) -> None:
-    """Give the table ``name`` the columns that the file of ``relation`` has and it has not, as NULL."""
-    present = {row[0] for row in cursor.execute(f"DESCRIBE {name}").fetchall()}
-    for column, sql_type in schemas.columns(relation).items():
-        if column not in present:
-            cursor.execute(f'ALTER TABLE {name} ADD COLUMN "{column}" {sql_type}')
+    return [*((name, name) for name in BOOKS), *((relation, relation) for relation in definitions.RECORDS)]
 
 
 def _exists(cursor: duckdb.DuckDBPyConnection, name: str) -> bool:

@@ -14,8 +14,21 @@ import pyarrow as pa
 
 from conventions.errors import StoreError
 from conventions.plugins import unknown
-from store import archive, connection, days, definitions, frames, generations, progress, relations, space, versions
+from store import (
+    archive,
+    connection,
+    days,
+    definitions,
+    frames,
+    generations,
+    progress,
+    relations,
+    schemas,
+    space,
+    versions,
+)
 from store.connection import mapped_errors, transaction
+from store.generations import RelationDay
 from store.limits import Limits
 from store.owner import Connect, Owner
 from store.untrusted import UntrustedQuery
@@ -36,6 +49,7 @@ class Store:
         self._reserve = reserve
         self._owner = Owner(connect, file, self._reopened, self._checkpointed)
         self._day_tables: set[str] = set()
+        self._open_days: set[RelationDay] = set()
         self._generation = 0
         self._spooled = 0  # the sequence number that is committed
         self._held = 0  # the one that the file holds, whatever becomes of the log
@@ -104,11 +118,16 @@ class Store:
         listed = dict(buckets)
         generations.check(placed, listed)
         space.require(self.file.parent, self._reserve)
-        with self._owner.writing("replace buckets"):
-            self._generation += 1
-            for relation, table in placed.items():
-                self._insert(f"{relation}_rows", _stamped(table, self._generation))
-            self._insert("manifest", generations.manifest_rows(listed, self._generation))
+        try:
+            with self._owner.writing("replace buckets"), self._opening(listed):
+                self._generation += 1
+                for relation, table in placed.items():
+                    for day, rows in days.split(table, "bucket_ns"):
+                        self._insert(days.table_name(relation, day), _stamped(rows, self._generation))
+                self._insert("manifest", generations.manifest_rows(listed, self._generation))
+        except StoreError:
+            self._open_days -= generations.listed_days(listed)  # what was opened may not have been committed
+            raise
         self._owner.checkpoint_when_due()
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
@@ -132,22 +151,6 @@ class Store:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor of its own for the rest of this package; its user closes it and maps its errors."""
         return self._owner.cursor()
-
-    def compact(self, min_stale_share: float = 0.5) -> list[str]:
-        """Drop replaced generations of relations of which at least ``min_stale_share`` is stale; returns their names.
-
-        Readers keep their snapshot. Rewriting only then keeps the cost per settled row constant. Raises ``StoreError``.
-        """
-        with self._owner.writing("compact") as writer:
-            stale = [name for name in definitions.SETTLED if generations.stale_share(writer, name) >= min_stale_share]
-            for relation in stale:
-                generations.rewrite(writer, relation)
-            if stale:
-                generations.rewrite_manifest(writer)
-            progress.shorten(writer)
-        if stale:
-            self.checkpoint()
-        return stale
 
     def checkpoint(self) -> bool:
         """Move the write-ahead log into the file, so that dropped space is given back. Raises ``StoreError``.
@@ -186,9 +189,10 @@ class Store:
     def _define(self) -> None:
         for macro in definitions.macros().values():
             self._writer.execute(macro)
-        for relation in definitions.RAW:
+        generations.drop_leftovers(self._writer)
+        for relation in (*definitions.RAW, *definitions.SETTLED):
             for name in days.existing(self._writer, relation):
-                versions.add_missing_columns(self._writer, relation, name)
+                schemas.add_missing_columns(self._writer, relation, name)
         self._follow()
 
     def _tidy_archive(self) -> None:
@@ -198,9 +202,29 @@ class Store:
             _log.info("deleted %s, left over", path)
 
     def _follow(self) -> None:
-        """Views and known day tables as the catalog now has them."""
+        """Views and known days as the catalog now has them."""
         relations.create_all(self._writer, self.archive)
+        self._learn_days()
+
+    def _learn_days(self) -> None:
         self._day_tables = {name for relation in definitions.RAW for name in days.existing(self._writer, relation)}
+        self._open_days = {
+            (relation, day)
+            for relation in definitions.SETTLED
+            for day in generations.open_days(self._writer, relation)
+            if days.table_name(relation, day) in days.existing(self._writer, relation)
+        }
+
+    @contextmanager
+    def _opening(self, listed: dict[str, Sequence[int]]) -> Iterator[None]:
+        """Days of ``listed`` that were not open before are opened in the caller's transaction, and the views follow."""
+        fresh = generations.listed_days(listed) - self._open_days
+        for relation, day in fresh:
+            generations.open_day(self._writer, relation, day)
+        yield
+        for relation in {relation for relation, _ in fresh}:
+            relations.create(self._writer, relation, self.archive)
+        self._open_days |= fresh
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -220,7 +244,7 @@ class Store:
         return self._owner.writer
 
     def _reopened(self) -> None:
-        self._day_tables = {name for relation in definitions.RAW for name in days.existing(self._writer, relation)}
+        self._learn_days()
         self._spooled = progress.reached(self._writer)
 
     def _checkpointed(self) -> None:

@@ -1,6 +1,6 @@
 """Spans that come long after their end: a recording is settled, a straggler of a settled trace is counted and left."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 
 from collector.settings import SettleSettings
 from collector.settle import Settler
-from store import schemas
+from store import compaction, schemas, sealing
 from store.writing import Store
 from tests.collector.test_settle import run
 
@@ -53,6 +53,19 @@ def test_a_recording_a_month_old_is_settled_and_posting_it_again_changes_nothing
     run(settler.settle_now)
     assert requests(store) == ["one:a", "two:b"]
     assert settler.late_spans == 1
+    run(Settler(store, SettleSettings()).settle_now)
+    assert requests(store) == ["one:a", "two:b"]
+
+
+@pytest.mark.parametrize("put_away", [sealing.seal, compaction.close])
+def test_a_recording_joins_the_requests_of_its_minute_also_on_a_day_that_was_put_away(
+    store: Store, put_away: Callable[[Store, int], list[int]]
+) -> None:
+    append(store, span("one", "a", ENDED + SECOND))
+    run(Settler(store, SettleSettings()).settle_now)
+    day = ENDED // (86_400 * SECOND)
+    assert put_away(store, day + 1) == [day]
+    append(store, span("two", "b", ENDED + MONTH))
     run(Settler(store, SettleSettings()).settle_now)
     assert requests(store) == ["one:a", "two:b"]
 

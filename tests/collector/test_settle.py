@@ -21,6 +21,7 @@ from store.writing import Store
 
 SECOND = 1_000_000_000
 SETTINGS = SettleSettings(interval_s=0.02, watermark_s=5.0)
+SLOT_TABLES = "SELECT table_name AS name FROM duckdb_tables() WHERE table_name LIKE 'energy_spent_2%'"
 ENERGY_METRICS = ("energy", "wasted_energy", "energy_per_successful_token")
 DEMO_ENGINE = Truth(0.05, 0.001, 0.0, 0.004, 0.0, 20.0, 0.004, 0.0003, 2e-5, 512, 16)
 
@@ -122,7 +123,8 @@ def test_slots_of_spent_energy_answer_like_the_finest_grain(store: Store, simula
     assert slotted["energy"]
     assert store.query("SELECT sum(entries) AS n FROM energy_spent")["n"][0].as_py() > 450
     store.query("DELETE FROM manifest WHERE relation = 'energy_spent'")
-    store.query("DELETE FROM energy_spent_rows")
+    for name in [row["name"] for row in store.query(SLOT_TABLES).to_pylist()]:
+        store.query(f"DELETE FROM {name}")
     for name, found in slotted.items():
         finest = metric.run(store, name, window, ("tier",), bucket_s=10).to_pylist()
         assert [_key(row) for row in found] == [_key(row) for row in finest]

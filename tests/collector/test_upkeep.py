@@ -82,6 +82,6 @@ def test_a_running_collector_seals_and_answers_from_the_archive(start: Start, tm
     assert collector.query("SELECT count(*) FROM spans") == [[150]]
     assert collector.query("SELECT count(*) FROM requests") == [[4 * (5 + 6 + 7)]]
     assert collector.stop() == 0
-    assert "upkeep: sealed 2024-10-04, 2024-10-05, 2024-10-06" in collector.log.read_text()
+    assert "; sealed 2024-10-04, 2024-10-05, 2024-10-06" in collector.log.read_text()
     with Store.open(tmp_path / "data") as store:
         assert min(sealing.hot_days(store)) > DAY + 2

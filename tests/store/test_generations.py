@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conventions.errors import StoreError
-from store import schemas
+from store import compaction, schemas
 from store.writing import Store
 from tests.store.store_samples import MINUTE_NS, NOON_NS, requests
 
@@ -50,7 +50,7 @@ def test_the_view_equals_the_last_write_of_each_bucket(
         shared.replace_buckets({"requests": rows}, {"requests": list(buckets)})
         expected |= buckets
         if compacted:
-            shared.compact(min_stale_share=0.0)
+            compaction.compact(shared, min_stale_share=0.0)
     assert seen(shared, origin, origin + 999 * MINUTE_NS) == {key: count for key, count in expected.items() if count}
 
 
@@ -111,7 +111,7 @@ def test_readers_never_see_half_of_a_bucket(store: Store) -> None:
         reader.start()
     for version in range(20):
         store.replace_buckets({"requests": requests(NOON_NS, 500, f"v{version}")}, {"requests": [NOON_NS]})
-        store.compact(min_stale_share=0.8)
+        compaction.compact(store, min_stale_share=0.8)
     done.set()
     for reader in readers:
         reader.join()
@@ -121,10 +121,10 @@ def test_readers_never_see_half_of_a_bucket(store: Store) -> None:
 def test_compaction_drops_only_what_nobody_sees(store: Store, tmp_path: Path) -> None:
     for count in (4, 3, 2):
         store.replace_buckets({"requests": requests(NOON_NS, count)}, {"requests": [NOON_NS]})
-    assert store.compact() == ["requests"]
-    assert store.query("SELECT * FROM requests_rows").num_rows == 2
+    assert compaction.compact(store) == ["requests"]
+    assert store.query("SELECT * FROM requests_20241004").num_rows == 2
     assert store.query("SELECT * FROM manifest").num_rows == 1
-    assert store.compact() == []
+    assert compaction.compact(store) == []
     store.replace_buckets({"requests": requests(NOON_NS, 1)}, {"requests": [NOON_NS]})
     store.close()
     with Store.open(tmp_path / "data") as reopened:

@@ -2,31 +2,64 @@
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from store import versions
+from store import definitions, versions
+from store.connection import database_file
 from store.writing import Store
-from tests.store.store_samples import NOON_NS, requests, spans
+from tests.store.store_samples import DAY_NS, MINUTE_NS, NOON_NS, requests, spans
 
 
 def test_numbered_files_after_the_files_version_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Store.open(tmp_path).close()
     folder = tmp_path / "migrations"
     folder.mkdir()
-    (folder / "0001_before.sql").write_text("SELECT error('already applied')")
-    (folder / "0002_after.sql").write_text("INSERT INTO manifest VALUES ('requests', 0, 1)")
-    monkeypatch.setattr(versions, "SCHEMA_VERSION", 2)
+    known = versions.SCHEMA_VERSION
+    (folder / f"{known:04}_before.sql").write_text("SELECT error('already applied')")
+    (folder / f"{known + 1:04}_after.sql").write_text("INSERT INTO manifest VALUES ('requests', 0, 1)")
+    monkeypatch.setattr(versions, "SCHEMA_VERSION", known + 1)
     monkeypatch.setattr(versions, "MIGRATIONS", folder)
     for _ in range(2):
         with Store.open(tmp_path) as store:
             assert store.query("SELECT * FROM manifest").num_rows == 1
-            assert store.query("SELECT max(version) AS v FROM schema_version")["v"][0].as_py() == 2
+            assert store.query("SELECT max(version) AS v FROM schema_version")["v"][0].as_py() == known + 1
 
 
 def test_a_column_a_table_gained_is_added_to_old_files(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         store.replace_buckets({"requests": requests(NOON_NS, 1)}, {"requests": [NOON_NS]})
-        store.query("ALTER TABLE requests_rows DROP COLUMN currency")
+        store.query("ALTER TABLE requests_20241004 DROP COLUMN currency")
     with Store.open(tmp_path) as store:
         assert store.query("SELECT currency FROM requests")["currency"].to_pylist() == [None]
         store.append_raw({"spans": spans(NOON_NS)})
+
+
+def test_a_file_of_version_1_gets_a_table_per_day(tmp_path: Path) -> None:
+    """There, settled relations lay in one table each, with a manifest of all buckets."""
+    buckets = [NOON_NS, NOON_NS + MINUTE_NS, NOON_NS + DAY_NS]
+    with Store.open(tmp_path) as store:
+        store.replace_buckets({"requests": requests(NOON_NS, 9, "stale")}, {"requests": buckets[:1]})
+        for bucket in buckets:
+            store.replace_buckets({"requests": requests(bucket, 5)}, {"requests": [bucket]})
+        before = store.query("FROM requests ORDER BY request_id")
+    _as_version_1(tmp_path)
+    for _ in range(2):
+        with Store.open(tmp_path) as store:
+            assert store.query("FROM requests ORDER BY request_id").equals(before)
+            assert store.query("FROM requests_20241004").num_rows == 10, "stale rows are left behind"
+    with Store.open(tmp_path) as store:
+        store.replace_buckets({"requests": requests(buckets[0], 2)}, {"requests": buckets[:1]})
+        assert store.query("FROM requests").num_rows == 2 + 5 + 5
+
+
+def _as_version_1(folder: Path) -> None:
+    with duckdb.connect(str(database_file(folder))) as connection:
+        for name in definitions.SETTLED:
+            connection.execute(f"DROP VIEW {name}; DROP VIEW {name}_bucketed")
+            connection.execute(definitions.table(name, f"{name}_rows"))
+        connection.execute("INSERT INTO requests_rows BY NAME FROM requests_20241004")
+        connection.execute("INSERT INTO requests_rows BY NAME FROM requests_20241005")
+        connection.execute("DROP TABLE requests_20241004; DROP TABLE requests_20241005")
+        connection.execute("CREATE VIEW requests AS SELECT * EXCLUDE (bucket_ns, generation) FROM requests_rows")
+        connection.execute("UPDATE schema_version SET version = 1")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conventions.errors import QueryRefused
-from store import reading, sealing
+from store import compaction, reading, sealing
 from store.writing import Store
 from tests.store.store_samples import DAY_NS, MINUTE_NS, NOON_NS, requests, spans
 
@@ -54,7 +54,7 @@ def test_sealed_days_read_the_same_and_leave_the_database(store: Store) -> None:
     assert seen(store) == before
     assert store.query("SELECT * FROM spans ORDER BY ALL").equals(whole), "types, maps and lists survive"
     assert sealing.hot_days(store) == [DAY + 2]
-    assert store.query("SELECT * FROM requests_rows").num_rows == 4 * 7
+    assert store.query("SELECT * FROM requests_20241006").num_rows == 4 * 7
     names = sorted(path.relative_to(store.archive).as_posix() for path in store.archive.rglob("*.parquet"))
     assert names == [f"day=2024-10-0{day}/{relation}.parquet" for day in (4, 5) for relation in ("requests", "spans")]
     assert sealing.seal(store, DAY + 2) == []
@@ -137,7 +137,7 @@ def test_compaction_leaves_the_archive_out_of_its_account(store: Store) -> None:
     for count in (4, 3, 2):
         store.replace_buckets({"requests": requests(noon, count)}, {"requests": [noon]})
     rows = store.query("FROM requests").num_rows
-    assert store.compact(min_stale_share=0.2) == ["requests"]
+    assert compaction.compact(store, min_stale_share=0.2) == ["requests"]
     assert store.query("FROM requests").num_rows == rows
 
 
