@@ -26,6 +26,8 @@ class Board:
     repeat_s: float = 0.0
     resets_s: Sequence[float] = ()
     failures: Sequence[Failure] = ()
+    says: Sequence[tuple[float, float, float]] = ()
+    """From, to (s), and the millijoules that the counter says meanwhile, whatever is true."""
     name: str = "NVIDIA H100 80GB HBM3"
     settings: Mapping[str, float] = field(default_factory=dict)
 
@@ -47,6 +49,7 @@ class Board:
             *(f"power {at_s!r} {watts!r}" for at_s, watts in self.steps),
             *([f"repeat {self.repeat_s!r}"] if self.repeat_s else []),
             *(f"reset {at_s!r}" for at_s in self.resets_s),
+            *(f"says {start_s!r} {end_s!r} {millijoules!r}" for start_s, end_s, millijoules in self.says),
             *(f"error {one.kind} {one.start_s!r} {one.end_s!r} {one.code}" for one in self.failures),
         ]
 

@@ -18,6 +18,7 @@
  *   power T WATTS                from T on; the first T is 0
  *   repeat SECONDS               the curve repeats
  *   reset T                      the counter is 0 at T
+ *   says FROM TO MJ              the counter says this meanwhile
  *   error WHAT FROM TO CODE      calls of that kind (see kinds[]) answer CODE from FROM until TO
  *   reload FROM TO               no driver meanwhile; then handles are void until nvmlInit, and counters are 0 at TO
  */
@@ -39,6 +40,7 @@ enum { ENERGY, USAGE, INSTANT, AVERAGE, UTILIZATION, MEMORY, HANDLE, ANY };
 static const char *const kinds[] = {"energy", "usage", "instant", "average", "utilization", "memory", "handle", "any"};
 
 typedef struct { double from, to; int kind, code; } Failure;
+typedef struct { double from, to, mj; } Saying;
 typedef struct Board Board;
 typedef struct { Board *board; int instance; } Handle; /* instance -1: the board itself */
 struct Board {
@@ -46,7 +48,8 @@ struct Board {
   double arch, refresh_ms, period_ms, window_ms, average_ms, sampled, counter, usage_average, gpu_scope, module_scope;
   double c2c, mig, base_mj, memory_mb, used_mb, cost_us, limit_w;
   double at[MAX_STEPS], watts[MAX_STEPS], repeat, resets[MAX_EVENTS];
-  int steps, reset_count, failure_count;
+  int steps, reset_count, failure_count, saying_count;
+  Saying sayings[MAX_EVENTS];
   Failure failures[MAX_EVENTS];
   Handle self, instances[MAX_INSTANCES];
 };
@@ -140,6 +143,8 @@ static double began(const Board *board, double t) {
 
 static unsigned long long counter_mj(const Board *board, double t) {
   double since = began(board, t), at = tick(t, board->refresh_ms);
+  for (int i = 0; i < board->saying_count; i++)
+    if (board->sayings[i].from <= t && t < board->sayings[i].to) return (unsigned long long)board->sayings[i].mj;
   if (since < 0) return (unsigned long long)(board->base_mj + 1000 * counted_j(board, at > 0 ? at : 0));
   return at <= since ? 0 : (unsigned long long)(1000 * (counted_j(board, at) - counted_j(board, since)));
 }
@@ -188,7 +193,7 @@ static int failure(Board *board, const char *what, double from, double to, int c
 
 static int statement(char *line) {
   char copy[512], what[32];
-  double a, b;
+  double a, b, c;
   int code, used = 0;
   snprintf(copy, sizeof copy, "%s", line);
   if (*line == '#' || *line == '\n') return 1;
@@ -213,6 +218,10 @@ static int statement(char *line) {
   if (sscanf(line, "repeat %lf", &board->repeat) == 1) return 1;
   if (sscanf(line, "reset %lf", &a) == 1 && board->reset_count < MAX_EVENTS) {
     board->resets[board->reset_count++] = a;
+    return 1;
+  }
+  if (sscanf(line, "says %lf %lf %lf", &a, &b, &c) == 3 && board->saying_count < MAX_EVENTS) {
+    board->sayings[board->saying_count++] = (Saying){a, b, c};
     return 1;
   }
   if (sscanf(line, "error %31s %lf %lf %d", what, &a, &b, &code) == 4 && failure(board, what, a, b, code)) return 1;

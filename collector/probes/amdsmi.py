@@ -25,6 +25,7 @@ from conventions.units import joules_from_microjoules
 WATCHED_S = 0.5
 BELIEVED = (0.4, 2.5)  # counter over power; between them lie load changes within half a second
 POWERS = ("current_socket_power", "socket_power", "average_socket_power")  # W; which one a board has depends on its age
+MOST_W = 10_000.0  # a counter that rises faster was misread
 BYTES_PER_MB = 1_048_576
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Probe:
             handles = self._smi.amdsmi_get_processor_handles()
         except self._smi.AmdSmiException as error:
             raise ProbeUnavailable(f"no AMD driver here ({_short(error)})") from None
-        self._beginnings = Beginnings()
+        self._beginnings = Beginnings(MOST_W)
         found = [self._open(handle, watched_s) for handle in handles]
         self._boards = [board for board in found if board is not None]
         if not self._boards:

@@ -34,24 +34,32 @@ from conventions.instruments import (
 from conventions.units import joules_from_millijoules
 
 REOPEN_EVERY_S = 5.0
+MOST_W = 10_000.0  # four times a module of the largest boards of 2025: a counter that rises faster was misread
 
 _log = logging.getLogger(__name__)
 
 
 class Probe:
-    """All NVIDIA boards of this host. ``counting_s`` bounds the look at each board's counter; 0 skips it."""
+    """All NVIDIA boards of this host. ``counting_s`` bounds the look at each board's counter; 0 skips it.
+
+    ``most_w`` is the fastest that a counter can rise.
+    """
 
     estimates = False
 
     def __init__(
-        self, context: ProbeContext, counting_s: float = LONGEST_S, reopen_every_s: float = REOPEN_EVERY_S
+        self,
+        context: ProbeContext,
+        counting_s: float = LONGEST_S,
+        reopen_every_s: float = REOPEN_EVERY_S,
+        most_w: float = MOST_W,
     ) -> None:
         del context  # every probe is built alike
         self._counting_s = counting_s
         self._reopen_every_s = reopen_every_s
         self._boards = _open(counting_s)
         self._fresh = list(self._boards)  # those whose counting has not been told yet
-        self._beginnings = Beginnings()
+        self._beginnings = Beginnings(most_w)
         self._driver_gone = False
         self._retry_s = 0.0
         self.scopes = frozenset(board.energy.scope for board in self._boards)

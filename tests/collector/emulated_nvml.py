@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -45,9 +46,9 @@ def emulated(*boards: Board, reloads_s: Sequence[tuple[float, float]] = ()) -> I
 
 
 @contextmanager
-def probing(*, counting_s: float = 0.0, reopen_every_s: float = 0.0) -> Iterator[Probe]:
-    """An open probe, that looks for what is gone at every reading."""
-    probe = Probe(ProbeContext(), counting_s, reopen_every_s)
+def probing(*, counting_s: float = 0.0, reopen_every_s: float = 0.0, most_w: float = math.inf) -> Iterator[Probe]:
+    """An open probe, that looks for what is gone at every reading; ``most_w`` is for tests whose clock outruns ours."""
+    probe = Probe(ProbeContext(), counting_s, reopen_every_s, most_w)
     try:
         yield probe
     finally:

@@ -63,6 +63,20 @@ def test_a_counter_that_goes_back_begins_anew() -> None:
     assert found[2].start_ns == found[2].time_ns == found[3].start_ns
 
 
+def test_one_wrong_reading_of_zero_does_not_become_all_that_was_ever_counted() -> None:
+    board = Board("GPU-a", FLAT, says=[(1.5, 2.5, 0.0)], settings={"base_mj": 1e9})
+    with emulated(board) as clock, probing(most_w=10_000.0) as probe:
+        found = []
+        for now_s in (0.0, 1.0, 2.0, 3.0, 4.0):
+            clock.set(now_s)
+            found.append(energy(probe.read())["GPU-a"])
+    assert [sample.value for sample in found] == [1_000_000.0, 1_000_100.0, 0.0, 1_000_300.0, 1_000_400.0]
+    starts = [sample.start_ns for sample in found]
+    assert starts[0] == starts[1]
+    assert starts[3] == starts[4] == found[3].time_ns
+    assert len({starts[0], starts[2], starts[3]}) == 3  # no series has both the zero and what came after it
+
+
 def test_a_board_without_a_counter_is_integrated_and_says_so(tmp_path: Path) -> None:
     steps, period_s = square(50.0, 250.0, 0.6)
     settings = {"arch": 4, "counter": 0, "gpu_scope": 0, "usage_average": 0, "period_ms": 20, "window_ms": 20}
