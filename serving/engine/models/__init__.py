@@ -1,1 +1,1 @@
-"""Registry of model architectures: ``llama.py`` serves ``LlamaForCausalLM``; each module has a class ``Model``."""
+"""Registry of model architectures: ``qwen3.py`` serves ``Qwen3ForCausalLM``; each has a class ``Model``."""

@@ -52,6 +52,8 @@ class Layer:
 
     attention_norm: torch.Tensor
     query_key_value: Linear
+    head_norms: torch.Tensor | None
+    """``[rotated head, dim]``: weights of an RMSNorm over each query and key head; most families have none."""
     attention_out: Linear
     feed_forward_norm: torch.Tensor
     gate_up: Linear
@@ -59,10 +61,11 @@ class Layer:
 
 
 class Model:
-    """``LlamaForCausalLM``."""
+    """``LlamaForCausalLM``, and what its relatives are made of: biases and head norms are used when they are there."""
 
     def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], max_positions: int) -> None:
         _refuse_unknown(config)
+        _refuse_window(config, max_positions)
         self._sizes = sizes = _sizes(config)
         self.kv_shape = KvShape(sizes.num_layers, sizes.num_kv_heads, sizes.head_dim)
         self._embedding = _tensor(tensors, "model.embed_tokens.weight")
@@ -87,7 +90,10 @@ class Model:
         sizes = self._sizes
         projected = layer.query_key_value(self._normalised(states, layer.attention_norm))
         projected = projected.view(len(states), -1, sizes.head_dim)
-        rotated = rope.rotate(projected[:, : sizes.num_rotated], rotations)
+        turning = projected[:, : sizes.num_rotated]
+        if layer.head_norms is not None:
+            turning = F.rms_norm(turning, turning.shape[-1:], None, sizes.epsilon) * layer.head_norms
+        rotated = rope.rotate(turning, rotations)
         kv.write(index, batch.kv_rows, rotated[:, sizes.num_heads :], projected[:, sizes.num_rotated :])
         attended = attend(batch, kv, index, rotated[:, : sizes.num_heads])
         return layer.attention_out(attended.reshape(len(states), -1))
@@ -106,8 +112,17 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
         raise ModelNotSupported(f"hidden_act {activation!r} is not supported: llama needs 'silu'")
     if (slices := config.get("pretraining_tp", 1)) != 1:
         raise ModelNotSupported(f"pretraining_tp {slices} is not supported: only 1 is")
-    if (share := config.get("partial_rotary_factor", 1.0)) != 1.0:
+    parameters = config.get("rope_parameters") or {}
+    share = config.get("partial_rotary_factor") or parameters.get("partial_rotary_factor") or 1.0
+    if share != 1.0:
         raise ModelNotSupported(f"partial_rotary_factor {share} is not supported: only 1.0 is")
+
+
+def _refuse_window(config: Mapping[str, Any], max_positions: int) -> None:
+    """A sliding window changes nothing as long as no context outgrows it."""
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    if window is not None and max_positions > window:
+        raise ModelNotSupported(f"a sliding window of {window} is not supported: set max_model_len to {window} or less")
 
 
 def _sizes(config: Mapping[str, Any]) -> Sizes:
@@ -126,6 +141,7 @@ def _layer(tensors: Mapping[str, torch.Tensor], index: int, sizes: Sizes) -> Lay
     return Layer(
         attention_norm=_tensor(tensors, f"{prefix}input_layernorm.weight"),
         query_key_value=_query_key_value(tensors, f"{prefix}self_attn.", sizes.head_dim),
+        head_norms=_head_norms(tensors, f"{prefix}self_attn.", sizes),
         attention_out=_stacked(tensors, f"{prefix}self_attn.", ("o_proj",)),
         feed_forward_norm=_tensor(tensors, f"{prefix}post_attention_layernorm.weight"),
         gate_up=_stacked(tensors, f"{prefix}mlp.", ("gate_proj", "up_proj")),
@@ -142,6 +158,15 @@ def _query_key_value(tensors: Mapping[str, torch.Tensor], prefix: str, head_dim:
         if f"{prefix}{name}.{part}" in tensors
     }
     return _stacked({**tensors, **reordered}, prefix, ("q_proj", "k_proj", "v_proj"))
+
+
+def _head_norms(tensors: Mapping[str, torch.Tensor], prefix: str, sizes: Sizes) -> torch.Tensor | None:
+    """Query heads have one weight and key heads another (Qwen3); dimensions in the order of the projection's."""
+    if f"{prefix}q_norm.weight" not in tensors:
+        return None
+    counts = (("q_norm", sizes.num_heads), ("k_norm", sizes.num_kv_heads))
+    weights = [rope.interleaved(_tensor(tensors, f"{prefix}{name}.weight"), sizes.head_dim) for name, _ in counts]
+    return torch.cat([weight.expand(count, -1) for weight, (_, count) in zip(weights, counts, strict=True)])
 
 
 def _stacked(tensors: Mapping[str, torch.Tensor], prefix: str, names: tuple[str, ...]) -> Linear:

@@ -1,4 +1,4 @@
-"""Small Llama checkpoints with random weights and a byte-level tokenizer, saved as Hugging Face folders."""
+"""Small checkpoints of Llama and its relatives, random, with a byte-level tokenizer, saved as Hugging Face folders."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 SPECIAL = ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 PAD_ID, BOS_ID, END_ID = 0, 1, 2
@@ -18,15 +18,21 @@ TEMPLATE = (
 )
 
 
-def save(folder: Path, seed: int = 0, **config: Any) -> Path:
-    """A checkpoint with bf16 weights; ``config`` overrides the small default shape."""
+def save(folder: Path, seed: int = 0, family: str = "llama", **config: Any) -> Path:
+    """A checkpoint with bf16 weights; ``config`` overrides the small default shape.
+
+    Vectors (biases, norms) of families other than Llama are random too: zeros and ones would hide their absence.
+    """
     torch.manual_seed(seed)
     shape: dict[str, Any] = {
         "vocab_size": VOCAB_SIZE, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048,
         "bos_token_id": BOS_ID, "eos_token_id": END_ID, "pad_token_id": PAD_ID, "initializer_range": 0.2,
     }  # fmt: skip
-    model = LlamaForCausalLM(LlamaConfig(**{**shape, **config})).to(torch.bfloat16)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**shape, **config})).to(torch.bfloat16)
+    if family != "llama":
+        for parameter in (one for one in model.parameters() if one.dim() == 1):
+            parameter.data += 0.2 * torch.randn_like(parameter)
     model.generation_config = GenerationConfig(bos_token_id=BOS_ID, eos_token_id=END_ID, pad_token_id=PAD_ID)
     model.save_pretrained(folder)
     _save_tokenizer(folder)

@@ -42,6 +42,10 @@ def load(folder: Path) -> model.Model:
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_type 'yarn'"),
         ({"quantization_config": {"quant_method": "awq"}}, "awq quantisation"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor 0.5"),
+        ({"architectures": ["Qwen3MoeForCausalLM"]}, "Qwen3MoeForCausalLM is not supported"),
+        ({"architectures": ["MistralForCausalLM"], "sliding_window": 32}, "set max_model_len to 32 or less"),
+        ({"rope_parameters": {"rope_type": "longrope", "factor": 4.0}}, "rope_type 'longrope'"),
+        ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.75}}, "partial_rotary_factor 0.75"),
     ],
 )
 def test_an_unsupported_feature_is_named(folder: Path, changes: dict[str, Any], named: str) -> None:

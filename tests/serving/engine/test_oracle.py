@@ -30,6 +30,13 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 6, "num_key_value_heads": 3, "head_dim": 32, "hidden_size": 72,
         "rope_parameters": {"rope_type": "linear", "rope_theta": 5_000.0, "factor": 4.0},
     },
+    "mistral": {"family": "mistral", "sliding_window": None},
+    "mistral with a window as long as the context": {
+        "family": "mistral", "sliding_window": 256, "max_position_embeddings": 256,
+    },
+    "qwen2, biases on query, key and value": {"family": "qwen2", "tie_word_embeddings": True},
+    "qwen3, a norm over each head": {"family": "qwen3", "head_dim": 24},
+    "phi3, fused projections": {"family": "phi3", "sliding_window": None},
 }  # fmt: skip
 
 

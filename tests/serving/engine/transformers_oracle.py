@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 TIE = 1e-4
 """Two logits this close may be ordered either way by the rounding of another summation order."""
@@ -28,7 +28,7 @@ class Oracle:
     """A checkpoint in float32, as transformers runs it."""
 
     def __init__(self, folder: Path) -> None:
-        self._model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
     def greedy(self, prompt: Sequence[int], count: int) -> Expected:
         """``count`` tokens after the prompt, end tokens not respected."""
