@@ -33,6 +33,7 @@ def _split(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> di
             if f".{fused}." in name:
                 del found[name]
                 found |= {
-                    name.replace(fused, one): part for one, part in zip(names, torch.split(tensor, sizes), strict=True)
+                    name.replace(fused, one): part
+                    for one, part in zip(names, torch.split(tensor, list(sizes)), strict=True)
                 }
     return found
