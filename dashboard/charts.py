@@ -56,14 +56,14 @@ def energy_split(frame: pd.DataFrame, bucket_s: int, measured: bool) -> tuple[Ch
     )
 
 
-def lines(frame: pd.DataFrame, series: str, title: str) -> tuple[Chart, str]:
-    """Seconds over time, one line per value of the column ``series``, with points where the pointer is."""
+def lines(frame: pd.DataFrame, series: str, title: str, unit: str = "s") -> tuple[Chart, str]:
+    """Values in ``unit`` over time, one line per value of the column ``series``, with points where the pointer is."""
     names = list(dict.fromkeys(frame[series]))
-    drawn = frame.assign(text=[quantity(value, "s") for value in frame["value"]])
+    drawn = frame.assign(text=[quantity(value, unit) for value in frame["value"]])
     near = alt.selection_point(nearest=True, on="pointerover", fields=["bucket"], empty=False)
     base = alt.Chart(drawn, height=HEIGHT).encode(
         x=_time(frame),
-        y=alt.Y("value:Q", title=title, axis=alt.Axis(labelExpr=_SECONDS)),
+        y=alt.Y("value:Q", title=title, axis=alt.Axis(labelExpr=_SECONDS) if unit == "s" else alt.Axis(format="~s")),
         color=alt.Color(f"{series}:N", scale=_scale(dict(zip(names, SERIES_COLOURS, strict=False))), legend=_LEGEND),
     )
     rest = 1 if frame["bucket"].nunique() < FEW_POINTS else 0  # a line through one point is nothing to see
@@ -72,7 +72,7 @@ def lines(frame: pd.DataFrame, series: str, title: str) -> tuple[Chart, str]:
         tooltip=[_WHEN, alt.Tooltip(f"{series}:N"), alt.Tooltip("text:N", title=title), alt.Tooltip("n:Q", format=",")],
     )
     chart = base.mark_line(strokeWidth=2, interpolate="monotone") + points.add_params(near)
-    return chart, f"{title} over time: {_last_words(frame, series)}"
+    return chart, f"{title} over time: {_last_words(frame, series, unit)}"
 
 
 def heat(frame: pd.DataFrame, bucket_s: int) -> tuple[Chart, str]:
@@ -132,6 +132,6 @@ def _split_words(frame: pd.DataFrame) -> str:
     return f"Energy over time, {quantity(total, 'J')} in all: {parts}."
 
 
-def _last_words(frame: pd.DataFrame, series: str) -> str:
+def _last_words(frame: pd.DataFrame, series: str, unit: str) -> str:
     newest = frame.dropna(subset=["value"]).sort_values("bucket").groupby(series, sort=False).last()
-    return ", ".join(f"{name} last {quantity(row['value'], 's')}" for name, row in newest.iterrows()) + "."
+    return ", ".join(f"{name} last {quantity(row['value'], unit)}" for name, row in newest.iterrows()) + "."

@@ -16,6 +16,7 @@ from analytics import alerting, metric
 from analytics.budgets import BudgetStatus, status
 from analytics.metric import Dimension, Filters, Window
 from analytics.reports import footprint, headline
+from analytics.reports import jobs as job_report
 from analytics.reports.footprint import Charge
 from analytics.reports.headline import Number
 from store import reading
@@ -26,7 +27,11 @@ HISTORY: Final = timedelta(days=400)
 TIMEOUT_S: Final = 15.0
 BURN_STEPS: Final = 6
 
-LATEST = "SELECT max(started_at) AS latest FROM requests WHERE started_at >= CAST($start AS TIMESTAMP)"
+LATEST = """
+    SELECT max(started_at) AS latest
+    FROM (SELECT started_at FROM requests UNION ALL SELECT started_at FROM job_progress)
+    WHERE started_at >= CAST($start AS TIMESTAMP)
+"""
 CHOICES = """
     SELECT list_sort(list(DISTINCT tier) FILTER (WHERE tier IS NOT NULL)) AS tier,
            list_sort(list(DISTINCT tenant) FILTER (WHERE tenant IS NOT NULL)) AS tenant
@@ -76,10 +81,17 @@ def query(url: str, sql: str, **parameters: Any) -> pd.DataFrame:
 
 @st.cache_data(ttl=TTL_S, max_entries=8, show_spinner=False)
 def latest(url: str) -> datetime | None:
-    """When the newest request started; None in an empty store."""
+    """When the newest request started or a job was last heard of; None in an empty store."""
     start = datetime.now(UTC).replace(tzinfo=None) - HISTORY
     value = query(url, LATEST, start=start.isoformat())["latest"].iloc[0]
     return None if pd.isna(value) else value.to_pydatetime()
+
+
+@st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
+def jobs(url: str, window: Window) -> pd.DataFrame:
+    """Training and batch jobs that were heard of in the window, newest first."""
+    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+        return pd.DataFrame(job_report.listed(reader, window))
 
 
 @st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)

@@ -1,5 +1,5 @@
 -- title: Training loss
--- unit: 1
+-- unit: {loss}
 -- better: lower
 -- grain: bucket, tier, tenant, model
 -- needs: job_progress

@@ -23,7 +23,7 @@ def listed(reader: Queries, window: Window) -> list[dict[str, Any]]:
     """The newest jobs that were heard of in ``window``, each with its figures over all of its time."""
     bounds = {"start": window.start.isoformat(), "end": window.end.isoformat(), "listed": LISTED}
     rows: list[dict[str, Any]] = reader.query(JOBS, bounds).to_pylist()
-    return [row | {"started_at": row["started_at"].isoformat()} for row in rows]
+    return rows
 
 
 def _energy(job: dict[str, Any]) -> str:

@@ -38,7 +38,7 @@ def summary(
         "by_tier": _by_tier(reader, window, idling),
         "idle": idling.policy,
         "charges": [asdict(one) | {"text": one.text} for one in footprint.charges(reader, window, idling=idling)],
-        "jobs": jobs.listed(reader, window),
+        "jobs": [row | {"started_at": row["started_at"].isoformat()} for row in jobs.listed(reader, window)],
         "budgets": [
             {"name": line.name, "spent": line.spent, "limit": line.limit, "burn": line.burn} for line in budgets
         ],

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -220,3 +220,30 @@ def test_navigation_lists_every_view(monkeypatch: pytest.MonkeyPatch, seeded: st
         at.switch_page(f"views/{name}.py").run()
         assert not at.exception
         assert at.title[0].value == name.capitalize()
+
+
+def test_jobs_are_listed_with_what_they_cost_and_their_courses_are_drawn(view: View, tmp_path: Path) -> None:
+    """A store with a training job and not one request."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    job = {"job_id": "a", "leg": "a1", "name": "tune", "device_type": "cpu", "devices": [], "cpu_threads": 2}
+    job |= {"leg_started_at": now - timedelta(minutes=20), "status": "failed", "error_type": "MemoryError"}
+    slots = [
+        job | {"started_at": at, "heard_at": at, "samples": 40 * n, "duration_s": 60.0 * n, "cpu_s": 30.0 * n,
+               "loss": 3.0 / n, "tokens": 400 * n}
+        for n in range(1, 6)
+        for at in [now - timedelta(minutes=20 - n)]
+    ]  # fmt: skip
+    spent = {"device": "cpu:0", "job": "a", "method": "cpu_time", "quality": "estimated", "idle_j": 0.0}
+    spent |= {"started_at": slots[2]["started_at"], "ended_at": slots[2]["started_at"], "unattributed_j": 0.0}
+    rows = {"job_progress": slots, "energy_intervals": [spent | {"total_j": 500.0, "attributed_j": 500.0}]}
+    with Store.open(tmp_path) as store:
+        sample.write(store, rows)
+    at = view("training", f"duckdb:///{tmp_path}")
+    assert not at.exception
+    (shown,) = at.dataframe[0].value.to_dict("records")
+    assert (shown["name"], shown["status"], shown["per_sample"]) == ("tune", "MemoryError", "2.5 J/sample")
+    assert (shown["energy"], shown["samples"], shown["loss"]) == ("500 J", 200, pytest.approx(0.6))
+    assert "estimated" in at.caption[0].value
+    words = [chart.proto.alt for chart in at.get("vega_lite_chart")]
+    assert any(text.startswith("Training loss over time: tune last 0.6 loss") for text in words), words
+    assert len(words) == 4
