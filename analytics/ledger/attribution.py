@@ -95,7 +95,7 @@ def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
     prior = Prior(site.inputs.models, device.name)
     legs = on_device(site.legs, device.kind, device.name, device.host)
     working = (at_work > 0) | presence(legs, site.edges).any(axis=0)
-    whole = balance(device, site.edges, working, prior.idle_w)
+    whole = balance(device, site.inputs.points, site.edges, working, prior.idle_w)
     overhead = whole.active.copy()
     claimants = Claimants(engines, at_work, legs)
     shared, jobs = pools(device, site.inputs.points, claimants, whole.active, site.edges)
@@ -106,7 +106,7 @@ def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
         pooled = Pooled(pool.engines, read, visible)
         chosen = choose(pooled, pool.active, whole.known, prior, site.inputs.settings.rule)
         overhead -= pool.active
-        rows.add_models(device, pool.engines, chosen, whole.idle_w)
+        rows.add_models(device, pool.engines, chosen, whole)
         unexplained = _add_pool(site, device, pool, chosen, rows)
         rows.add_no_work(device, pool.engines, np.where(whole.known, unexplained, 0.0))
     rows.add_device(device, whole, np.maximum(overhead, 0.0))

@@ -21,6 +21,9 @@ from conventions import instruments
 
 IDLE_QUANTILE: Final = 0.1  # of the power of intervals without engine work: other processes come and go on a host
 IDLE_INTERVALS: Final = 3  # so many are needed, else the lowest power ever seen stands in
+INTERCEPT_INTERVALS: Final = 20
+INTERCEPT_SPREAD: Final = 0.3  # of the busiest: without load that varies there is no line
+INTERCEPT_R2: Final = 0.8
 
 ROUNDING: Final = 1e-12  # of a total; active energy below it is none
 
@@ -49,6 +52,7 @@ class Balance:
     idle: Floats
     active: Floats
     idle_w: float
+    idle_basis: str  # stated | quiet | intercept | before | lowest
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +83,60 @@ def read_devices(points: pa.Table, origin_ns: int) -> list[Device]:
     ]
 
 
-def balance(device: Device, edges: Floats, working: Flags, prior_idle_w: float | None) -> Balance:
+def balance(device: Device, points: pa.Table, edges: Floats, working: Flags, prior_idle_w: float | None) -> Balance:
     """Total, idle and active joules of ``device``; ``working`` marks intervals in which some engine had work.
 
-    Idle power is what an estimating probe states as its own. Of a meter it is a low quantile over intervals without
-    engine work; with fewer than three of those it is what was found before, or the lowest power of any interval if that
-    is lower (too high on a device that never idled, and on a CPU that other programs kept busy).
+    ``points`` hold the host's CPU time, where it is sent; ``idle_power`` says what is made of it.
     """
     total, known = device.energy.between(edges)
     length = np.diff(edges)
-    power = total / length
-    idle_w = device.stated_idle_w
-    if idle_w is None:
-        idle_w = _idle_power(power[known], power[known & ~working], prior_idle_w)
+    cores = np.full(len(length), np.nan)
+    if device.kind == "cpu":
+        host = series(_of_host(points, instruments.HOST_CPU_TIME.name, device.host), device.origin_ns)
+        busy, busy_known = host.between(edges)
+        cores = np.where(busy_known, busy / length, np.nan)
+    idle_w, basis = idle_power(total[known] / length[known], cores[known], ~working[known], device, prior_idle_w)
     idle = np.minimum(total, idle_w * length)
     idle = np.where(total - idle > ROUNDING * total, idle, total)
-    return Balance(total, known, idle, total - idle, idle_w)
+    return Balance(total, known, idle, total - idle, idle_w, basis)
 
 
-def _idle_power(power: Floats, quiet: Floats, prior_idle_w: float | None) -> float:
-    """Watts, from the powers of all intervals and of those without engine work."""
-    if len(quiet) >= IDLE_INTERVALS:
-        return float(np.quantile(quiet, IDLE_QUANTILE))
-    found = np.append(power, [] if prior_idle_w is None else [prior_idle_w])
-    return float(found.min()) if len(found) else 0.0
+def idle_power(
+    power: Floats, cores: Floats, quiet: Flags, device: Device, prior_idle_w: float | None
+) -> tuple[float, str]:
+    """Watts at no load and what they rest on, from intervals' power, busy cores (NaN: unknown) and lack of engine work.
+
+    ``stated`` by an estimating probe; else ``quiet``: a low quantile over intervals without engine work, or, with fewer
+    than three, what was found ``before`` or the ``lowest`` power of any interval if that is less. Both are too high on
+    a device that never idled, so a CPU's is also read off where its power at zero busy cores would be (``intercept``),
+    and the lower one is taken.
+    """
+    if device.stated_idle_w is not None:
+        return device.stated_idle_w, "stated"
+    if int(quiet.sum()) >= IDLE_INTERVALS:
+        found = [(float(np.quantile(power[quiet], IDLE_QUANTILE)), "quiet")]
+    else:
+        found = [] if prior_idle_w is None else [(prior_idle_w, "before")]
+        found += [(float(power.min()), "lowest")] if len(power) else []
+    intercept = _intercept(power, cores)
+    found += [] if intercept is None else [(intercept, "intercept")]
+    return min(found, default=(0.0, "lowest"))
+
+
+def _intercept(power: Floats, cores: Floats) -> float | None:
+    """Power at zero busy cores, by least squares; None where too few intervals, too little spread or a poor fit.
+
+    Power is close to linear in busy cores at one clock (Fan, Weber & Barroso 2007); frequency scaling bends it down at
+    low load, so that the line may end too low or too high: it is kept above half of the lowest power seen.
+    """
+    known = ~np.isnan(cores)
+    x, y = cores[known], power[known]
+    if len(x) < INTERCEPT_INTERVALS or np.ptp(x) < INTERCEPT_SPREAD * x.max():
+        return None
+    slope, intercept = np.polyfit(x, y, 1)
+    spread = float(((y - y.mean()) ** 2).sum())
+    r2 = 1 - float(((y - slope * x - intercept) ** 2).sum()) / spread if spread > 0 else 0.0
+    return max(float(intercept), float(y.min()) / 2) if slope > 0 and r2 >= INTERCEPT_R2 else None
 
 
 def pools(

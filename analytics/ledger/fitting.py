@@ -35,7 +35,9 @@ FORMS: Final = (
 LEAST_INTERVALS: Final = 12
 INTERVALS_PER_CONSTANT: Final = 4
 LARGEST_CONDITION: Final = 60.0  # of the columns scaled to equal length
+LARGEST_AMPLIFIED: Final = 0.05  # condition · misfit ÷ √rows: beyond the condition above noise must be this small
 LEAST_R2: Final = 0.5
+WORST_R2: Final = -1.0  # whatever the misfit: something that mattered is missing from the form
 LARGEST_MISFIT: Final = 0.1  # relative; a full device draws nearly constant power, which leaves little for R²
 MERGES: Final = (4, 2, 1)  # neighbouring intervals summed before fitting: exports smear work over interval edges
 MERGED_ENOUGH: Final = 40
@@ -131,11 +133,11 @@ def _solved(x: Floats, y: Floats, columns: Ints) -> _Solved | None:
     x = x[:, columns]
     lengths = np.linalg.norm(x, axis=0)
     condition = float(np.linalg.cond(x / lengths))
-    if condition > LARGEST_CONDITION:
-        return None
     first, distance = nnls(x / lengths, y)
     r2, misfit = 1.0 - distance**2 / spread, float(np.sqrt(distance**2 / len(y)) / y.mean())
-    if (r2 < LEAST_R2 and misfit > LARGEST_MISFIT) or not first.any():
+    if condition > LARGEST_CONDITION and condition * misfit / np.sqrt(len(y)) > LARGEST_AMPLIFIED:
+        return None
+    if (r2 < LEAST_R2 and misfit > LARGEST_MISFIT) or r2 < WORST_R2 or not first.any():
         return None
     weights = 1 / np.sqrt(_variances(x @ (first / lengths), y))
     scaled = x / lengths * weights[:, None]

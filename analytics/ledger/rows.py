@@ -31,7 +31,7 @@ ATTEMPT_ENERGY: Final = pa.schema(
 STEP_MODELS: Final = pa.schema(
     [("fitted_at", TIME), ("engine", pa.string()), ("device", pa.string()), ("model", pa.string())]
     + [(name, pa.float64()) for name in (*CONSTANTS, "idle_w", "r2", "condition")]
-    + [("intervals", pa.int32()), ("method", pa.string())]
+    + [("intervals", pa.int32()), ("method", pa.string()), ("idle_basis", pa.string())]
 )
 COMPONENTS: Final = ("steps", "prefill", "decode", "context")
 
@@ -90,13 +90,14 @@ class Rows:
         gaps = np.flatnonzero(self._inside & measured & ~whole.known)
         self._add(device, gaps, {}, reason=GAP)
 
-    def add_models(self, device: Device, engines: tuple[str, ...], chosen: list[Chosen], idle_w: float) -> None:
+    def add_models(self, device: Device, engines: tuple[str, ...], chosen: list[Chosen], whole: Balance) -> None:
         """Constants that were fitted now and are joules."""
         for rule in chosen:
             if rule.fresh and rule.joules:
                 said = {"r2": rule.fit.r2, "condition": rule.fit.condition, "intervals": rule.fit.intervals}
                 for engine, constants in zip(engines, rule.fit.constants, strict=True):
-                    fixed = {"engine": engine, "device": device.name, "idle_w": idle_w, "method": rule.method}
+                    fixed: dict[str, Any] = {"engine": engine, "device": device.name, "method": rule.method}
+                    fixed |= {"idle_w": whole.idle_w, "idle_basis": whole.idle_basis}
                     named = dict(zip(CONSTANTS, map(float, constants), strict=True))
                     self._models.append(fixed | said | named | {"model": self._model_of(engine)})
 

@@ -13,5 +13,6 @@ CREATE TABLE IF NOT EXISTS step_models (
     r2         DOUBLE,
     condition  DOUBLE,
     intervals  INTEGER NOT NULL,
-    method     VARCHAR NOT NULL
+    method     VARCHAR NOT NULL,
+    idle_basis VARCHAR             -- stated | quiet | intercept | before | lowest: what idle_w rests on
 );

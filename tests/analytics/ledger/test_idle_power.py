@@ -1,0 +1,46 @@
+"""What the power at no load rests on, and that a busy host no longer hides it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analytics.ledger.devices import Device, idle_power
+from analytics.ledger.series import Series
+
+NOTHING = np.zeros(0)
+CPU = Device(
+    "cpu:0", "cpu", None, Series(NOTHING, NOTHING, NOTHING > 0, NOTHING > 0), None, "rapl", None, "measured", 0
+)
+
+
+def busy_host(seed: int = 1, size: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Power and busy cores of a host at 20 W + 15 W per core that is never below 1.5 cores."""
+    random = np.random.default_rng(seed)
+    cores = random.uniform(1.5, 6.0, size)
+    return 20.0 + 15.0 * cores + random.normal(0, 1.0, size), cores
+
+
+def test_a_host_that_never_idles_is_read_off_the_line_of_power_over_busy_cores() -> None:
+    power, cores = busy_host()
+    found, basis = idle_power(power, cores, np.zeros(len(power), np.bool_), CPU, None)
+    assert basis == "intercept"
+    assert found == pytest.approx(20.0, rel=0.1)
+    assert power.min() > 40.0  # which is what stood in for it before
+
+
+def test_without_cpu_times_or_a_line_the_lowest_stands_in_and_says_so() -> None:
+    power, cores = busy_host()
+    nobody = np.zeros(len(power), np.bool_)
+    assert idle_power(power, np.full(len(power), np.nan), nobody, CPU, None) == (power.min(), "lowest")
+    shuffled = np.random.default_rng(2).permutation(cores)
+    assert idle_power(power, shuffled, nobody, CPU, None)[1] == "lowest"
+    assert idle_power(power, np.full(len(power), np.nan), nobody, CPU, 12.0) == (12.0, "before")
+
+
+def test_quiet_intervals_and_a_probes_own_word_come_first() -> None:
+    power = np.full(30, 50.0)
+    power[:5] = 21.0
+    quiet = power < 30
+    assert idle_power(power, np.full(30, np.nan), quiet, CPU, None) == (21.0, "quiet")
+    assert idle_power(power, np.full(30, np.nan), quiet, replace(CPU, stated_idle_w=7.0), None) == (7.0, "stated")
