@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from store.formats import FORMATS, arrow_pieces
+from store.formats import FORMATS
 from store.limits import QueryCancelled
 from store.untrusted import UntrustedQuery
 
@@ -31,7 +31,7 @@ Free = Callable[[], None]
 async def answered(query: UntrustedQuery, form: str, request: Request, slots: anyio.CapacityLimiter) -> Response:
     """The rows of ``query`` in ``form``. Raises ``QueryRefused`` for what fails before the answer has begun.
 
-    Arrow beyond ``BUFFERED_BYTES`` is a stream; one that fails later is cut off, and its reader sees it is not whole.
+    Beyond ``BUFFERED_BYTES`` it is a stream; one that fails later is cut off, and its reader sees it is not whole.
     """
     pieces, owner = _pieces(query, form), object()
     work = asyncio.ensure_future(_begun(pieces, slots, owner))
@@ -56,10 +56,7 @@ async def answered(query: UntrustedQuery, form: str, request: Request, slots: an
 
 
 def _pieces(query: UntrustedQuery, form: str) -> Pieces:
-    if form == "arrow":
-        yield from arrow_pieces(query.tables())
-    else:
-        yield FORMATS[form][0](query.run())
+    yield from FORMATS[form][0](query.tables())
 
 
 async def _begun(pieces: Pieces, slots: anyio.CapacityLimiter, owner: object) -> tuple[bytes, bool]:

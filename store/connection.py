@@ -18,6 +18,7 @@ FILE_NAME = "tokenjoule.duckdb"
 CHECKPOINT_BYTES = 64_000_000  # of log; at DuckDB's 16 MB rewriting the newest row group took half of all CPU time
 OWN_CHECKPOINT_AT = "256MB"  # DuckDB's own checkpoint, should ours not be possible for a while
 THEIR_FAULT = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.NotSupportedError)
+SPILL_LIMIT = "4GB"  # of all queries together, beside the database; without it one query may fill the disk
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ def _harden(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
 def _config(memory_limit: str, threads: int) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "memory_limit": memory_limit,
+        "max_temp_directory_size": SPILL_LIMIT,
         "checkpoint_threshold": OWN_CHECKPOINT_AT,
         "threads": threads,
         "preserve_insertion_order": False,

@@ -1,4 +1,4 @@
-"""An Arrow table as bytes: Arrow IPC stream, JSON or CSV."""
+"""A result as bytes, piece by piece: Arrow IPC stream, JSON or CSV."""
 
 import base64
 import datetime
@@ -15,17 +15,8 @@ _ROWS_AT_ONCE: Final = 8_192
 _NESTED_TYPES = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary)
 
 
-def arrow_bytes(table: pa.Table) -> bytes:
-    """``table`` as an Arrow IPC stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    answer: bytes = sink.getvalue().to_pybytes()
-    return answer
-
-
 def arrow_pieces(tables: Iterable[pa.Table]) -> Iterator[bytes]:
-    """The same stream in pieces, one per table; ``tables`` share a schema and there is at least one."""
+    """An Arrow IPC stream, a piece per table."""
     writer, sink = None, _Sink()
     for table in tables:
         writer = writer or pa.ipc.new_stream(sink, table.schema)
@@ -55,30 +46,40 @@ class _Sink:
         return found
 
 
-def json_bytes(table: pa.Table) -> bytes:
+def json_pieces(tables: Iterable[pa.Table]) -> Iterator[bytes]:
     """``{"columns": [...], "rows": [[...]]}``: ISO 8601 times in UTC, maps as objects, NaN and infinity as null."""
-    slices = [_json_rows(batch) for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE)]
-    rows = b",".join(rows for rows in slices if rows)
-    return b'{"columns":' + msgspec.json.encode(table.column_names) + b',"rows":[' + rows + b"]}"
+    begun, separator = False, b""
+    for table in tables:
+        if not begun:
+            yield b'{"columns":' + msgspec.json.encode(table.column_names) + b',"rows":['
+            begun = True
+        for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+            if rows := _json_rows(batch):
+                yield separator + rows
+                separator = b","
+    assert begun, "a result has at least its schema"
+    yield b"]}"
 
 
-def csv_bytes(table: pa.Table) -> bytes:
+def csv_pieces(tables: Iterable[pa.Table]) -> Iterator[bytes]:
     """CSV with a header; lists and maps are JSON text."""
-    for index, field in enumerate(table.schema):
-        if any(nested(field.type) for nested in _NESTED_TYPES):
-            table = table.set_column(index, field.name, _as_text(table.column(index)))
-    sink = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(table, sink)
-    answer: bytes = sink.getvalue().to_pybytes()
-    return answer
+    options = pyarrow.csv.WriteOptions(include_header=True)
+    for table in tables:
+        for index, field in enumerate(table.schema):
+            if any(nested(field.type) for nested in _NESTED_TYPES):
+                table = table.set_column(index, field.name, _as_text(table.column(index)))
+        sink = pa.BufferOutputStream()
+        pyarrow.csv.write_csv(table, sink, options)
+        yield sink.getvalue().to_pybytes()
+        options = pyarrow.csv.WriteOptions(include_header=False)
 
 
-FORMATS: Final[dict[str, tuple[Callable[[pa.Table], bytes], str]]] = {
-    "arrow": (arrow_bytes, "application/vnd.apache.arrow.stream"),
-    "json": (json_bytes, "application/json"),
-    "csv": (csv_bytes, "text/csv; charset=utf-8"),
+FORMATS: Final[dict[str, tuple[Callable[[Iterable[pa.Table]], Iterator[bytes]], str]]] = {
+    "arrow": (arrow_pieces, "application/vnd.apache.arrow.stream"),
+    "json": (json_pieces, "application/json"),
+    "csv": (csv_pieces, "text/csv; charset=utf-8"),
 }
-"""Encoder and media type by name."""
+"""Encoder and media type by name. It encodes the pieces of one result: they share a schema, and there is at least one."""
 
 
 def _json_rows(batch: pa.RecordBatch) -> bytes:

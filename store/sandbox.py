@@ -14,7 +14,7 @@ from typing import Any, Final
 import duckdb
 
 from conventions.errors import QueryRefused
-from store import definitions
+from store import amplification, definitions
 
 _Node = dict[str, Any]
 
@@ -49,6 +49,7 @@ def check(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     ctes = _cte_names(tree)
     for node in _nodes(tree):
         _check_node(node, ctes)
+    amplification.check(_nodes(tree))
     return statements[0]
 
 

@@ -143,9 +143,20 @@ def test_a_large_arrow_answer_is_a_stream_of_all_rows(url: str) -> None:
     assert sorted(table["i"].to_pylist()) == list(range(400_000))
 
 
-def test_a_stream_over_its_row_limit_is_cut_off_and_seen_to_be(store: Store) -> None:
+def test_large_json_and_csv_answers_are_streams_of_all_rows(url: str) -> None:
+    as_json, as_csv = ask(url, BIG, format="json"), ask(url, BIG, format="csv")
+    assert not {"content-length"} & {*as_json.headers, *as_csv.headers}
+    assert as_json.json()["columns"] == ["i", "word"]
+    assert sorted(row[0] for row in as_json.json()["rows"]) == list(range(400_000))
+    header, *lines = as_csv.text.splitlines()
+    assert header == '"i","word"'
+    assert sorted(int(line.split(",")[0]) for line in lines) == list(range(400_000))
+
+
+@pytest.mark.parametrize("form", ["arrow", "json", "csv"])
+def test_a_stream_over_its_row_limit_is_cut_off_and_seen_to_be(store: Store, form: str) -> None:
     with served(store, Limits(rows=300_000)) as url, pytest.raises(httpx.RemoteProtocolError):
-        ask(url, BIG)
+        ask(url, BIG, format=form)
 
 
 def test_clients_that_leave_in_a_stream_free_their_slots(store: Store) -> None:

@@ -1,8 +1,10 @@
 """What an untrusted statement may do: read the public relations, and nothing else."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,6 +164,61 @@ def test_a_query_past_its_time_is_stopped(seeded: Store) -> None:
         seeded.query_untrusted(SLOW, limits=Limits(time_s=0.2))
     assert time.monotonic() - began < 3
     assert seeded.query_untrusted("SELECT 1").num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT repeat('x', 2000000000)",
+        "SELECT repeat(repeat('x', 5000), 5000)",
+        "SELECT repeat('x', e2e_s::BIGINT) FROM requests",
+        "SELECT repeat('x', $size)",
+        "SELECT lpad('x', 1000000000)",
+        "SELECT list_transform(range(100000000), x -> 'y')",
+        "SELECT unnest(generate_series(1, 100000000))",
+        "SELECT printf('%1000000000d', 1)",
+        "SELECT format('{:>1000000000}', 1)",
+        "SELECT format('{:{}}', 1, 1000000000)",
+        "SELECT printf(tenant, 1) FROM requests",
+    ],
+)
+def test_one_call_that_makes_gigabytes_is_refused(seeded: Store, sql: str) -> None:
+    """DuckDB neither interrupts nor counts it: it would outlast the time limit and take any memory."""
+    with pytest.raises(QueryRefused, match=r"sizes|widths"):
+        seeded.query_untrusted(sql, {"size": 3} if "$" in sql else {})
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a.range, b.range, count(*) FROM range(1000000000) a, range(1000000000) b GROUP BY ALL",
+        "SELECT list(range) FROM range(1000000000)",
+        "SELECT string_agg(repeat('x', 1000), '') FROM range(100000000)",
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r",
+        "WITH RECURSIVE r AS (SELECT repeat('x', 1000) AS s UNION ALL SELECT s || s FROM r) SELECT count(*) FROM r",
+        "SELECT * FROM range(1000000000) ORDER BY hash(range)",
+    ],
+)
+def test_a_hostile_query_ends_and_appends_and_queries_go_on(tmp_path: Path, sql: str) -> None:
+    """By the memory of all queries together or by its time, whichever comes first."""
+    with Store.open(tmp_path, memory_limit="256MB") as store:
+        refused: list[QueryRefused] = []
+
+        def ask() -> None:
+            with pytest.raises(QueryRefused) as told:
+                store.query_untrusted(sql, limits=Limits(time_s=1.0))
+            refused.append(told.value)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        appended = 0
+        while asking.is_alive():
+            store.append_raw({"spans": spans(NOON_NS + appended)})
+            appended += 1
+            asking.join(0.05)
+        assert len(refused) == 1
+        assert appended
+        assert store.query_untrusted("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [appended]
 
 
 def test_a_cancelled_query_says_so_also_when_cancelled_before_it_began(seeded: Store) -> None:
