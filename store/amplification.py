@@ -1,8 +1,8 @@
 """Scalar functions that make much out of little: one call of theirs is neither interrupted nor counted by DuckDB.
 
 Measured with DuckDB 1.5 and ``memory_limit`` 512 MB: ``repeat('x', 2000000000)`` took 4.5 GB and went on for 44 s after
-the time limit. So their sizes must be numbers that stand in the statement, and multiplied they stay small. It does not know
-what ``replace`` makes of long texts.
+the time limit. So their sizes must be numbers that stand in the statement, and multiplied they stay small.
+It does not know what ``replace`` makes of long texts.
 """
 
 import re

@@ -79,7 +79,7 @@ FORMATS: Final[dict[str, tuple[Callable[[Iterable[pa.Table]], Iterator[bytes]], 
     "json": (json_pieces, "application/json"),
     "csv": (csv_pieces, "text/csv; charset=utf-8"),
 }
-"""Encoder and media type by name. It encodes the pieces of one result: they share a schema, and there is at least one."""
+"""Encoder and media type by name. It encodes the pieces of one result: of one schema, and at least one."""
 
 
 def _json_rows(batch: pa.RecordBatch) -> bytes:
