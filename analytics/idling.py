@@ -5,12 +5,9 @@ their charges, some of the idle ones handed to groups (``owned``). Under every p
 """
 
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 from typing import Any, Final
 
 from conventions import plugins
-from conventions.errors import PluginError
 
 _PACKAGE: Final = "analytics.idle"
 
@@ -43,12 +40,9 @@ def names() -> list[str]:
     return plugins.names(_PACKAGE, ".sql")
 
 
-@cache
 def fragment(policy: str) -> str:
     """The SQL of ``policy``. Raises ``PluginError`` naming the choices."""
-    if policy not in names():
-        raise PluginError(plugins.unknown("idle policy", policy, names()))
-    return resources.files(_PACKAGE).joinpath(f"{policy}.sql").read_text(encoding="utf-8")
+    return plugins.text(_PACKAGE, policy, ".sql", "idle policy")
 
 
 def parameters(idling: Idling) -> dict[str, Any]:

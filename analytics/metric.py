@@ -11,8 +11,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, get_args
 
@@ -94,8 +92,6 @@ def names() -> list[str]:
 
 def load(name: str) -> Metric:
     """The metric ``name``. Raises ``PluginError`` for an unknown name or an incomplete header."""
-    if name not in names():
-        raise PluginError(plugins.unknown("metric", name, names()))
     return parse(name, _text(name))
 
 
@@ -184,9 +180,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-@cache
 def _text(name: str) -> str:
-    return resources.files(_PACKAGE).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return plugins.text(_PACKAGE, name, ".sql", "metric")
 
 
 def _header(name: str, lines: list[str]) -> dict[str, str]:

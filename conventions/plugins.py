@@ -35,6 +35,19 @@ def load(package: str, name: str, role: str) -> Any:
     return getattr(importlib.import_module(f"{package}.{name}"), role)
 
 
+@functools.cache
+def text(package: str, name: str, suffix: str, kind: str) -> str:
+    """The file ``name`` + ``suffix`` of ``package``, for folders whose choices are SQL or data.
+
+    Raises ``PluginError`` naming the choices, as choices of ``kind``, when there is no such file. A name with an
+    underscore in front is read but is no choice.
+    """
+    file = importlib.resources.files(package).joinpath(f"{name}{suffix}")
+    if not name.isidentifier() or not file.is_file():  # names come over HTTP too: no way out of the folder
+        raise PluginError(unknown(kind, name, names(package, suffix)))
+    return file.read_text(encoding="utf-8")
+
+
 def unknown(kind: str, name: str, choices: list[str]) -> str:
     """The message for a name that is not among ``choices``, with the nearest one if there is any."""
     near = difflib.get_close_matches(name, choices, n=1)

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from importlib import resources
 from typing import Any, Final, Literal
 
 from analytics.budgets.budget import Budget
 from analytics.metric import Queries
+from conventions import plugins
 
 SHOWN: Final = 3
 
@@ -54,10 +53,6 @@ def contributors(reader: Queries, budget: Budget, start: datetime, end: datetime
 
 def _rows(reader: Queries, budget: Budget, start: datetime, end: datetime, by: list[str]) -> list[dict[str, Any]]:
     window = {"start": start, "end": end, "tenant": budget.tenant, "tier": budget.tier, "by": by}
-    rows: list[dict[str, Any]] = reader.query(_sql(budget.kind), window).to_pylist()
+    sql = plugins.text("analytics.budgets", budget.kind, ".sql", "kind of budget")
+    rows: list[dict[str, Any]] = reader.query(sql, window).to_pylist()
     return rows
-
-
-@cache
-def _sql(kind: str) -> str:
-    return (resources.files("analytics.budgets") / f"{kind}.sql").read_text(encoding="utf-8")

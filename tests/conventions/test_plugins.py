@@ -35,3 +35,10 @@ def test_an_unknown_name_answers_with_the_choices(folder: str) -> None:
         PluginError, match=r"unknown tj_choices 'rad' \(did you mean 'red'\?\): choose from broken, red"
     ):
         plugins.load(folder, "rad", "Policy")
+
+
+@pytest.mark.parametrize("name", ["../budgets/errors", "errors.sql/..", "", "erors"])
+def test_text_is_read_from_the_folder_and_from_nowhere_else(name: str) -> None:
+    assert "requests" in plugins.text("analytics.budgets", "errors", ".sql", "kind of budget")
+    with pytest.raises(PluginError, match="unknown kind of budget"):
+        plugins.text("analytics.metrics", name, ".sql", "kind of budget")
