@@ -54,7 +54,7 @@ def main() -> None:
     posts = 100 if chosen.quick else 800
     big, small = Requests(SPANS_PER_POST), Requests(SPANS_PER_SMALL_POST)
     with tempfile.TemporaryDirectory() as folder:
-        with _collector(Path(folder) / "collector") as (port, process):
+        with collector(Path(folder) / "collector") as (port, process):
             full = _full_load(port, process, big, posts)
             latencies = _half_load(port, full, posts)
             many = _full_load(port, process, small, posts * 4)
@@ -87,7 +87,8 @@ def _over(rate: float, rival: float | str) -> float | str:
 
 
 @contextmanager
-def _collector(data: Path) -> Iterator[tuple[int, psutil.Process]]:
+def collector(data: Path) -> Iterator[tuple[int, psutil.Process]]:
+    """A collector over ``data``: its port and its process."""
     port = free_port()
     started = subprocess.Popen(
         [sys.executable, "-m", "tokenjoule", "collect", "--data", str(data), "--http", f"127.0.0.1:{port}"],
@@ -107,14 +108,14 @@ def _full_load(port: int, process: psutil.Process, requests: Requests, posts: in
     """From the first byte sent to the last answer, and to the last commit; every answered span must be in the store."""
     post_all(port, requests.take(WARM_POSTS))
     bodies = requests.take(posts)
-    before, commits, cpu_s = _stored(port), _commits(port), _cpu_s(process)
+    before, commits, cpu_s = stored(port), _commits(port), _cpu_s(process)
     began = time.perf_counter()
     post_all(port, bodies)
     acked_s, spans = time.perf_counter() - began, posts * requests.count
-    while (stored := _stored(port) - before) < spans and time.perf_counter() - began < acked_s + STORED_WITHIN_S:
+    while (rows := stored(port) - before) < spans and time.perf_counter() - began < acked_s + STORED_WITHIN_S:
         time.sleep(0.01)
     stored_s = time.perf_counter() - began
-    assert stored == spans, f"{spans} spans acknowledged, {stored} stored"
+    assert rows == spans, f"{spans} spans acknowledged, {rows} stored"
     cpu_s, commits = _cpu_s(process) - cpu_s, _commits(port) - commits
     return Load(spans / acked_s, spans / stored_s, cpu_s / spans * 1e6, spans / commits)
 
@@ -124,7 +125,8 @@ def _half_load(port: int, full: Load, posts: int) -> list[float]:
     return post_all(port, requests.take(posts), rate=full.spans_per_s / 2 / requests.count)
 
 
-def _stored(port: int) -> int:
+def stored(port: int) -> int:
+    """Spans in its store."""
     with open_reader(f"http://127.0.0.1:{port}") as reader:
         return int(reader.query("SELECT count(*) AS n FROM spans").to_pylist()[0]["n"])
 
