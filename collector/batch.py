@@ -44,3 +44,4 @@ class Batch:
     refusals: Refusals
     cut: int = 0
     passed_over: int = 0  # well-formed, and nothing that is kept here
+    weight: int = 0  # bytes of its body, and characters that its rows repeat: about what its rows take

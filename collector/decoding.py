@@ -16,7 +16,7 @@ from collector.columns import Rows
 from collector.encoding import Encoding
 from collector.signals import Signal
 from collector.slices import Slices
-from collector.values import Renderer
+from collector.values import MAX_REPEATED, Renderer
 
 
 def decoded(signal: Signal, spoken: Encoding, body: bytes, received_ns: int, into: Rows | None = None) -> Batch:
@@ -52,7 +52,14 @@ def _read(
     if slices is not None:
         refusals.include(slices.refusals)
     accepted, passed_over = (sum(getattr(one, name) for one in batches) for name in ("accepted", "passed_over"))
-    return Batch(_joined(batches), accepted, refusals, renderer.cut, passed_over), message
+    return Batch(
+        _joined(batches),
+        accepted,
+        refusals,
+        renderer.cut,
+        passed_over,
+        len(body) + min(renderer.repeated, MAX_REPEATED),
+    ), message
 
 
 def _joined(batches: list[Batch]) -> dict[str, pa.Table]:

@@ -48,7 +48,8 @@ def read(signal: Signal, sent: Sent, limit: int) -> tuple[Record, Batch]:
     batch, message = checked(signal, sent.encoding, plain, sent.received_ns)
     as_sent = sent.encoding.media_type == encoding.PROTOBUF
     compressed_as = sent.compressed_as.strip().lower() if as_sent else ""
-    head = Head(signal.name, compressed_as, sent.received_ns, batch.accepted, _sender(message) or sent.peer)
+    sender = _sender(message) or sent.peer
+    head = Head(signal.name, compressed_as, sent.received_ns, batch.accepted, sender, batch.weight)
     return Record(head, sent.body if as_sent else message.SerializeToString()), batch
 
 

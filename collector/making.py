@@ -53,4 +53,5 @@ def record_of_rows(relation: str, table: pa.Table, sender: str, received_ns: int
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
-    return Record(Head(ROWS + relation, "", received_ns, table.num_rows, sender), sink.getvalue().to_pybytes())
+    head = Head(ROWS + relation, "", received_ns, table.num_rows, sender, table.nbytes)
+    return Record(head, sink.getvalue().to_pybytes())

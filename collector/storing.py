@@ -27,6 +27,8 @@ LINGER_S: Final = 0.2
 """How long a commit waits for more: one of ten rows costs as much CPU time as 500 rows more in one."""
 GROUP_ROWS: Final = 20_000
 """A group of so many waits no longer: while it is committed the next one is made."""
+GROUP_BYTES: Final = 64_000_000
+"""A small body may make large rows, and a group of many such bodies would take all memory."""
 RETRY_S: Final = 1.0
 TICK_S: Final = 1.0
 STOPPED: Final = "the writer has stopped: restart the collector"
@@ -144,12 +146,14 @@ class Storer:
             self._changed.wait_for(lambda: self._leaving or self._closing or self._entries)
             self._changed.wait_for(lambda: self._leaving or self._closing or self._wanted(), LINGER_S)
             group: list[Entry] = []
-            rows = 0
+            rows = nbytes = 0
             while self._entries and not self._leaving:
-                if group and (rows + self._entries[0].head.rows > self._limit or rows >= GROUP_ROWS):
+                head = self._entries[0].head
+                full = rows >= GROUP_ROWS or rows + head.rows > self._limit or nbytes + head.weight > GROUP_BYTES
+                if group and full:
                     break
                 group.append(self._entries.popleft())
-                rows += group[-1].head.rows
+                rows, nbytes = rows + head.rows, nbytes + head.weight
             self._rows -= rows
             return group
 

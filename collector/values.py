@@ -10,7 +10,7 @@ Attributes = dict[str, Value]
 
 MAX_TEXT = 8_192  # characters of one attribute value
 MAX_ATTRIBUTES = 1_024  # per span, data point or resource
-MAX_REPEATED = 256_000_000
+MAX_REPEATED = 64_000_000
 """Characters of resources and scopes that the rows of one request may repeat: every row has those of its own."""
 TOO_MUCH_REPEATED = (
     f"its resource and scope, stored with every row, come to over {MAX_REPEATED} characters in this request: "
@@ -75,12 +75,12 @@ class Renderer:
 
     def __init__(self) -> None:
         self.cut = 0
-        self._repeated = 0
+        self.repeated = 0  # characters, so far
 
     def refusal(self, repeated: int) -> str | None:
         """Why no further row may repeat so many characters, or ``None``: they are then counted."""
-        self._repeated += repeated
-        return TOO_MUCH_REPEATED if self._repeated > MAX_REPEATED else None
+        self.repeated += repeated
+        return TOO_MUCH_REPEATED if self.repeated > MAX_REPEATED else None
 
     def texts(self, items: Attributes) -> dict[str, str]:
         """Every value as bounded text; attributes over the number kept are left out and counted."""

@@ -27,6 +27,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     received_ns: int  # UTC
     rows: int
     sender: str
+    weight: int = 0  # bytes that its rows take, about; 0: a record of a version that did not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Large bodies are decoded in slices: to the same rows, within bounded memory whatever they are made of."""
 
+import gzip
 import time
 from contextlib import suppress
 from typing import Any
@@ -18,10 +19,12 @@ from collector.recognition import every_dialect
 from collector.spans import SpanDecoder
 from conventions.errors import MalformedPayload, PayloadTooLarge
 from tests.collector.payloads import counter, span, traces
+from tests.collector.running_collector import Start
 
 TRACES = signals.traces(SpanDecoder(every_dialect()))
 METRICS = signals.metrics(PointDecoder())
 PROTOBUF, JSON = Encoding(encoding.PROTOBUF), Encoding(encoding.JSON)
+COMMITS = "tokenjoule_collector_commits_total"
 NOW_NS = time.time_ns()
 
 worlds = st.lists(st.lists(st.lists(st.integers(0, 99), max_size=4), max_size=3), max_size=4)
@@ -127,3 +130,16 @@ def test_long_names_of_attributes_are_not_remembered() -> None:
         attributes = {"gen_ai.operation.name": "chat", f"{number}{'k' * vocabulary.PLANNED_CHARACTERS}": 1}
         assert taken_in(traces([span(attributes=attributes)]).SerializeToString()).accepted == 1
     assert [cache.cache_info().currsize for cache in caches] == before
+
+
+def test_small_bodies_of_large_rows_are_made_into_rows_a_few_at_a_time(start: Start) -> None:
+    collector = start()
+    resource = {f"k{number}": "x" * 8_000 for number in range(100)}
+    body = gzip.compress(traces([span(number) for number in range(1, 61)], resource).SerializeToString())
+    for _ in range(4):
+        assert collector.post("/v1/traces", body, **{"content-encoding": "gzip"}).status_code == 200
+    assert collector.settle() == 200
+    assert collector.query("SELECT count(*) FROM spans") == [[240]]
+    text = collector.http.get("/metrics").text
+    commits = next(float(line.split()[1]) for line in text.splitlines() if line.startswith(COMMITS))
+    assert commits >= 4  # 48 MB of rows each: no two in one group
