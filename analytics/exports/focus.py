@@ -31,6 +31,9 @@ MANDATORY: Final = pa.schema(
 COLUMNS: Final = pa.schema(
     [
         *MANDATORY,
+        *((f"CommitmentDiscount{name}", pa.string()) for name in ("Category", "Id", "Name", "Status", "Type")),
+        *(("ListUnitPrice", pa.float64()), ("ContractedUnitPrice", pa.float64()), ("PricingCategory", pa.string())),
+        *(("SkuPriceId", pa.string()), ("AvailabilityZone", pa.string())),
         *(("ChargeFrequency", pa.string()), ("ConsumedQuantity", pa.float64()), ("ConsumedUnit", pa.string())),
         *(("RegionId", pa.string()), ("RegionName", pa.string()), ("ResourceId", pa.string())),
         *(("ResourceName", pa.string()), ("ResourceType", pa.string()), ("ServiceSubcategory", pa.string())),
@@ -63,10 +66,12 @@ def _row(row: dict[str, Any], window: Window, account: str, currency: str) -> di
     serves = row["part"] == "requests"
     kwh = kilowatt_hours_from_joules(row["joules"] or 0.0)
     quantity, unit = (row["tokens"] or 0.0, "Tokens") if serves else (kwh, "kWh")
+    sku = row["model"] if serves else row["part"]
     month = row["day"].replace(day=1)
     return (
         dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), cost)
         | dict.fromkeys(("BillingAccountId", "BillingAccountName", "InvoiceIssuerName", "ProviderName"), account)
+        | dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), cost / quantity if quantity else None)
         | {
             "BillingCurrency": row["currency"] or currency,
             "BillingPeriodStart": month,
@@ -89,7 +94,9 @@ def _row(row: dict[str, Any], window: Window, account: str, currency: str) -> di
             "ResourceId": row["engine"],
             "ResourceName": row["engine"],
             "ResourceType": "Inference engine" if row["engine"] else None,
-            "SkuId": row["model"] if serves else row["part"],
+            "SkuId": sku,
+            "SkuPriceId": sku,
+            "PricingCategory": "Standard",
             "SkuMeter": "Output tokens" if serves else "Energy",
             "SubAccountId": row["tenant"],
             "SubAccountName": row["tenant"],

@@ -78,6 +78,24 @@ def test_energy_of_the_fleet_is_what_the_meters_counted(store: Store) -> None:
     assert status(store, Budget("e", "energy_j", "1d", limit=3000, tier="expert"), NOON).spent is None
 
 
+def test_grams_and_money_of_the_fleet_hold_what_belongs_to_nobody(store: Store) -> None:
+    charged = {"co2e_g": 8.0, "cost_energy": 2.0, "cost_device": 1.0, "currency": "EUR"}
+    put(store, "energy_intervals", [interval(NOON - HOUR, 500.0) | charged, interval(NOON - 2 * HOUR, 250.0)])
+    paid = {"co2e_g": 3.0, "cost": 1.75, "cost_tokens": 0.5, "currency": "EUR"}
+    put(store, "requests", [request(NOON - HOUR, **paid), request(NOON - 2 * HOUR, tenant="other")])
+    assert status(store, Budget("g", "co2e_g", "1d", limit=100), NOON).spent == 8
+    assert status(store, Budget("g", "co2e_g", "1d", limit=100, tenant="acme"), NOON).spent == 3
+    assert status(store, Budget("c", "cost", "1d", limit=100), NOON).spent == 3.5
+    assert status(store, Budget("c", "cost", "1d", limit=100, tenant="acme"), NOON).spent == 1.75
+    assert status(store, Budget("c", "cost", "1d", limit=100, tenant="other"), NOON).spent is None
+
+
+def test_money_of_two_currencies_is_not_added(store: Store) -> None:
+    rows = [request(NOON - HOUR, cost=1.0, cost_tokens=1.0, currency=name) for name in ("EUR", "USD")]
+    put(store, "requests", rows)
+    assert status(store, Budget("c", "cost", "1d", limit=100), NOON).spent is None
+
+
 def test_an_error_budget_is_the_share_that_may_fail_in_the_window_that_ends_now(store: Store) -> None:
     put(store, "requests", [request(NOON - HOUR * index / 10, success=index % 10 != 0) for index in range(1, 101)])
     found = status(store, Budget("e", "errors", "1d", objective=0.8), NOON)

@@ -12,6 +12,7 @@ from analytics.metric import Window
 from analytics.reports import headline
 from analytics.reports.quantities import difference, quantity
 from analytics.reports.summary import render_markdown, summary, text
+from conventions.errors import SettingsError
 from dashboard import sample
 from store.writing import Store
 
@@ -158,3 +159,12 @@ def test_an_idle_policy_changes_who_pays_and_not_how_much(store: Store) -> None:
     more = sum(tier["joules"] for tier in amortised["by_tier"]) - sum(tier["joules"] for tier in separate["by_tier"])
     assert more == pytest.approx(separate["energy"]["idle_j"])
     assert "idle amortised" in render_markdown(amortised)
+
+
+def test_the_report_shares_idle_joules_as_the_file_says(store: Store, tmp_path: Path) -> None:
+    config = tmp_path / "idle.toml"
+    config.write_text('[idle]\npolicy = "reserved"\n[idle.reservations]\narchive = 0.5\n', encoding="utf-8")
+    assert "energy, idle reserved" in text(store, LAST_DAY.start, LAST_DAY.end, config)
+    config.write_text('[idle]\npolicy = "reserved"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match="set both"):
+        text(store, LAST_DAY.start, LAST_DAY.end, config)
