@@ -201,9 +201,11 @@ class Storer:
                 return
             except (RowsRefused, pa.ArrowException) as error:
                 _log.error("%d records are not taken by the store: %s", len(group.entries), error)
-                for entry in group.entries:
-                    alone = None if len(group.entries) == 1 else self._outlets.tables([entry])
-                    self._commit(_Group([entry], alone))
+                if len(group.entries) == 1:
+                    self._commit(_Group(group.entries, None))
+                else:
+                    for alone in [one for entry in group.entries for one in self._make([entry])]:
+                        self._commit(alone)
                 return
             except (StoreError, OSError) as error:
                 self._wait(str(error))

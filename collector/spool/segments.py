@@ -123,10 +123,13 @@ class Spool:
             self._closed = [segment for segment in self._closed if segment.last > sequence]
         for segment in done:
             os.close(segment.fd)
-            if segment.rotten:
-                segment.path.rename(segment.path.with_suffix(".unreadable"))
-            else:
-                segment.path.unlink(missing_ok=True)
+            try:
+                if segment.rotten:
+                    segment.path.rename(segment.path.with_suffix(".unreadable"))
+                else:
+                    segment.path.unlink(missing_ok=True)
+            except OSError as error:  # it is needless, and found again at the next start
+                _log.error("%s stays where it is: %s", segment.path, error)
 
     @property
     def oldest_s(self) -> float:

@@ -27,7 +27,7 @@ def reopened(spool: Spool, folder: Path, after: int = 0) -> Spool:
 
 
 def failing(error: int) -> Callable[..., Any]:
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise OSError(error, os.strerror(error))
 
     return fail
@@ -81,6 +81,20 @@ def test_a_segment_goes_when_its_last_record_is_held_and_not_before(tmp_path: Pa
     again = reopened(spool, tmp_path, after=2)
     assert bodies(again.left) == [b"\x03", b"\x04"]
     again.release(4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_that_cannot_be_deleted_goes_after_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    spool.append([record(b"stored")])
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", failing(30))
+        spool.release(1)
+    again = Spool(tmp_path, after=1)
+    assert again.left == []
+    again.release(1)
     assert list(tmp_path.iterdir()) == []
 
 
