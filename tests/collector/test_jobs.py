@@ -139,3 +139,43 @@ def test_joules_of_jobs_are_a_part_of_their_own(store: Store) -> None:
     found = {row["part"]: row["j"] for row in parts}
     assert found["job"] == pytest.approx(200.0)
     assert sum(found.values()) == pytest.approx(1200.0)
+
+
+def gpu(name: str, seconds: int, watts: float) -> list[dict[str, Any]]:
+    device = {"device": name, "device_type": "gpu", "quality": "measured", "source": "nvml.counter"}
+    rows = []
+    for at in range(seconds + 1):
+        loaded_s = min(max(at - 10, 0), 40)  # it works from 10 s to 50 s
+        rows.append(point(instruments.HW_ENERGY.name, at, 50.0 * at + (watts - 50.0) * loaded_s, **device))
+        busy = 0.8 if 10 <= at < 50 else 0.0
+        rows.append(point(instruments.GPU_UTILIZATION.name, at, busy, kind="gauge", **device))
+    return rows
+
+
+def on(devices: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row | {"resource": {**row["resource"], attributes.JOB_DEVICES: devices}} for row in rows]
+
+
+def test_jobs_on_gpus_pay_for_those_that_they_name(store: Store) -> None:
+    """One alone on two GPUs pays all their active energy, two that share one pay half each."""
+    alone = on('["G1", "G2"]', leg("a", 10, 50, 1.0, "alone"))
+    sharing = [on('["G3"]', leg(name, 10, 50, 1.0, name)) for name in ("one", "two")]
+    rows = gpu("G1", 60, 250.0) + gpu("G2", 60, 150.0) + gpu("G3", 60, 350.0)
+    appended(store, rows + alone + sharing[0] + sharing[1])
+    settled(store)
+    jobs = {row["job_id"]: row for row in store.query("SELECT * FROM jobs").to_pylist()}
+    assert jobs["alone"]["energy_j"] == pytest.approx(40 * (200.0 + 100.0), rel=1e-9)
+    assert jobs["one"]["energy_j"] == jobs["two"]["energy_j"] == pytest.approx(40 * 300.0 / 2, rel=1e-9)
+    assert (jobs["alone"]["device_type"], jobs["alone"]["devices"]) == ("gpu", ["G1", "G2"])
+    methods = store.query("SELECT DISTINCT method FROM energy_intervals WHERE job IS NOT NULL").to_pylist()
+    assert methods == [{"method": "equal_shares"}]
+    busy = store.query("SELECT gpu_utilization u FROM job_progress WHERE job_id = 'alone' ORDER BY started_at")
+    assert busy.to_pylist()[0]["u"] == pytest.approx(0.8)
+
+
+def test_devices_that_do_not_read_as_a_list_stop_nothing(store: Store) -> None:
+    """A stranger's attribute: the job is taken for one on the CPU, and everybody else is settled."""
+    appended(store, machine(60) + on("not a list", leg("a", 10, 50, 1.0)))
+    settled(store)
+    (row,) = store.query("SELECT device_type, energy_j FROM jobs").to_pylist()
+    assert row == {"device_type": "cpu", "energy_j": pytest.approx(200.0)}

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 import torch
@@ -265,3 +267,28 @@ def test_a_dispatch_mode_of_the_job_is_never_taken_off(heard: Heard) -> None:
         job.step(tokens=8)
     assert _get_current_dispatch_mode() is None
     assert job.flops == (3 * 2 * 2 * 8 * 16 * 32, "counted")
+
+
+def test_gpus_are_those_on_which_torch_holds_memory(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for CUDA; their names are NVML's, so that the ledger finds the device."""
+    held = {0: 0, 1: 4096}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", held.__getitem__)
+    named = SimpleNamespace(uuid=UUID("dc8a0a41-30f3-4f3c-9b4b-0a1b2c3d4e5f"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: named)
+    with tokenjoule.track("train", endpoint=heard.url) as job:
+        job.step()
+    (device,) = heard.resource(job.job_id)["tokenjoule.job.devices"].values
+    assert device.string_value == "GPU-dc8a0a41-30f3-4f3c-9b4b-0a1b2c3d4e5f"
+
+
+def test_cuda_is_not_woken_up(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that forks after CUDA has begun fails: asking for devices must not begin it."""
+    asked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: asked.append("count") or 1)
+    monkeypatch.setattr(torch.cuda, "init", lambda: asked.append("init"))
+    with tokenjoule.track("train", endpoint=heard.url) as job:
+        job.step()
+    assert not asked
+    assert "tokenjoule.job.devices" not in heard.resource(job.job_id)
