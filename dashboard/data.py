@@ -12,13 +12,14 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from analytics import alerting, metric
+from analytics import alerting, together
 from analytics.budgets import BudgetStatus, status
 from analytics.metric import Dimension, Filters, Window
 from analytics.reports import footprint, headline
 from analytics.reports import jobs as job_report
 from analytics.reports.footprint import Charge
 from analytics.reports.headline import Number
+from analytics.together import Question
 from store import reading
 
 DEFAULT_ADDRESS: Final = "http://127.0.0.1:4318"
@@ -126,8 +127,8 @@ def metrics(
 ) -> dict[str, pd.DataFrame]:
     """One frame per metric, as ``analytics.metric.run`` answers it; buckets are aware of UTC."""
     with reading.open(url, timeout_s=TIMEOUT_S) as reader:
-        found = {name: metric.run(reader, name, window, by, filters, bucket_s).to_pandas() for name in names}
-    return {name: _aware(frame) for name, frame in found.items()}
+        found = together.answers(reader, [Question(name, window, by, filters, bucket_s) for name in names])
+    return {name: _aware(rows.to_pandas()) for name, rows in zip(names, found, strict=True)}
 
 
 @st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)

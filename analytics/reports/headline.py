@@ -6,10 +6,14 @@ The fifth number of the mission, budget burn, comes from ``analytics.budgets`` b
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
-from analytics import metric
+import pyarrow as pa
+
+from analytics import metric, together
 from analytics.metric import Filters, Queries, Window
+from analytics.together import Question
 
 NAMES: Final = ("energy_per_successful_token", "ttft_p95", "e2e_p95", "response_cache_hit_rate")
 
@@ -41,12 +45,30 @@ def number(
     reader: Queries, name: str, window: Window, filters: Filters | None = None, bucket_s: float | None = None
 ) -> Number:
     """One metric over ``window`` and the window before it; its course too when ``bucket_s`` is given."""
+    return _number(name, *together.answers(reader, _questions(name, window, filters or Filters(), bucket_s)))
+
+
+def numbers(
+    reader: Queries, window: Window, filters: Filters | None = None, bucket_s: float | None = None
+) -> list[Number]:
+    """The four headline numbers that are metrics, in the mission's order."""
+    asked = [_questions(name, window, filters or Filters(), bucket_s) for name in NAMES]
+    answers = iter(together.answers(reader, [question for questions in asked for question in questions]))
+    return [_number(name, *islice(answers, len(questions))) for name, questions in zip(NAMES, asked, strict=True)]
+
+
+def _questions(name: str, window: Window, filters: Filters, bucket_s: float | None) -> list[Question]:
+    """The window, the one before it, and the course if there are buckets."""
+    asked = [Question(name, each, filters=filters) for each in (window, window.previous)]
+    return [*asked, Question(name, window, filters=filters, bucket_s=bucket_s)] if bucket_s else asked
+
+
+def _number(name: str, of_window: pa.Table, of_previous: pa.Table, of_course: pa.Table | None = None) -> Number:
     told = metric.load(name)
-    chosen = filters or Filters()
-    now = _most(metric.run(reader, name, window, (), chosen).to_pylist())
+    now = _most(of_window.to_pylist())
     origin = now.get("origin")
-    before = _most(_of(origin, metric.run(reader, name, window.previous, (), chosen).to_pylist()))
-    course = _of(origin, metric.run(reader, name, window, (), chosen, bucket_s).to_pylist()) if bucket_s else []
+    before = _most(_of(origin, of_previous.to_pylist()))
+    course = _of(origin, of_course.to_pylist()) if of_course is not None else []
     return Number(
         name=name,
         title=told.title,
@@ -60,13 +82,6 @@ def number(
         quality=now.get("quality"),
         series=tuple((row["bucket"], row["value"]) for row in course),
     )
-
-
-def numbers(
-    reader: Queries, window: Window, filters: Filters | None = None, bucket_s: float | None = None
-) -> list[Number]:
-    """The four headline numbers that are metrics, in the mission's order."""
-    return [number(reader, name, window, filters, bucket_s) for name in NAMES]
 
 
 def _most(rows: Sequence[Row]) -> Row:

@@ -1,4 +1,4 @@
-"""Builds the month day by day through the store's own door, so that it lies on disk as settlement leaves it."""
+"""Builds the month day by day through the store's own door, to lie on disk as settlement and upkeep leave it."""
 
 from datetime import datetime, timedelta
 from importlib import resources
@@ -7,6 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from analytics.ledger.spending import spent
+from store import compaction
 from store.writing import Store
 
 DAYS: Final = 30
@@ -26,6 +27,7 @@ def month(store: Store, count: int, end: datetime) -> None:
         energy = _write(store, "attempt_energy", start, window)
         intervals = _write(store, "energy_intervals", start, window)
         _replace(store, "energy_spent", start, spent(energy, requests, attempts, intervals))
+    compaction.close(store, (end - datetime(1970, 1, 1)).days)
     store.checkpoint()
 
 
