@@ -25,7 +25,8 @@ class Echo:
         self._together = threading.Barrier(at_once)
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        assert parameters is not None and sql
+        assert parameters is not None
+        assert sql
         self._together.wait(timeout=30)
         self.asked.append((parameters["start"], parameters["end"]))
         return pa.table({"start": [parameters["start"]], "end": [parameters["end"]]})
