@@ -70,6 +70,8 @@ def _load(options: EngineSettings, max_model_len: int, num_blocks: int, folder: 
     device = checkpoint.resolve_device(options.device)
     dtype = checkpoint.resolve_dtype(options.dtype, device)
     llm = model.load(checkpoint.open_folder(folder), max_model_len, dtype, device)
+    if options.quantisation is not None:
+        llm.quantise()
     return llm, _cache(options, llm, max_model_len, num_blocks, dtype, device)
 
 

@@ -25,6 +25,10 @@ class Model(Protocol):
         """Take the weights in. Raises ``ModelNotSupported`` for a feature that is not there."""
         ...
 
+    def quantise(self) -> None:
+        """Keep matrices in eight bits from now on. Raises ``ModelNotSupported`` off the CPU."""
+        ...
+
     def forward(self, batch: Batch, kv: KvCache, num_layers: int | None = None) -> torch.Tensor:
         """Compute every row, write its keys and values to ``kv``; float32 logits ``[logit_rows, vocab_size]``.
 

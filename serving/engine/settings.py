@@ -51,6 +51,8 @@ class EngineSettings:
     """Waiting requests beyond this are answered 503 with Retry-After."""
     dtype: str = "auto"
     """auto: float32 on CPU, bfloat16 on CUDA."""
+    quantisation: str | None = None
+    """int8: matrices in eight bits, on CPU; absent keeps them as they are."""
     device: str = "auto"
     """auto: cuda when there is one, else cpu."""
     threads: int = 1
@@ -74,3 +76,5 @@ class EngineSettings:
             )
         if self.dtype not in DTYPES:
             raise ValueError(f"unknown dtype {self.dtype!r}: choose from {', '.join(DTYPES)}")
+        if self.quantisation not in (None, "int8"):
+            raise ValueError(f"unknown quantisation {self.quantisation!r}: choose int8, or leave it out")

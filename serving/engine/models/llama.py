@@ -5,7 +5,7 @@ less per layer, which at one token per request is most of what a small model cos
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from conventions.errors import ModelNotSupported
 from serving.engine import rope
 from serving.engine.attention import attend
 from serving.engine.batch import Batch
+from serving.engine.int8 import Int8Linear
 from serving.engine.kv import KvCache, KvShape
 
 
@@ -51,13 +52,23 @@ class Layer:
     """The weights of one decoder layer."""
 
     attention_norm: torch.Tensor
-    query_key_value: Linear
+    query_key_value: Linear | Int8Linear
     head_norms: torch.Tensor | None
     """``[rotated head, dim]``: weights of an RMSNorm over each query and key head; most families have none."""
-    attention_out: Linear
+    attention_out: Linear | Int8Linear
     feed_forward_norm: torch.Tensor
-    gate_up: Linear
-    down: Linear
+    gate_up: Linear | Int8Linear
+    down: Linear | Int8Linear
+
+    def quantised(self) -> "Layer":
+        """The same layer with its products in eight bits."""
+        return replace(
+            self,
+            query_key_value=_int8(self.query_key_value),
+            attention_out=_int8(self.attention_out),
+            gate_up=_int8(self.gate_up),
+            down=_int8(self.down),
+        )
 
 
 class Model:
@@ -74,6 +85,10 @@ class Model:
         self._norm = _tensor(tensors, "model.norm.weight")
         self._head = self._embedding if config.get("tie_word_embeddings") else _tensor(tensors, "lm_head.weight")
         self._rotations = rope.table(config, sizes.head_dim, max_positions).to(self._embedding.device)[:, None]
+
+    def quantise(self) -> None:
+        """Keep the layers' matrices in eight bits; embedding, head and norms stay as they are."""
+        self._layers = [layer.quantised() for layer in self._layers]
 
     def forward(self, batch: Batch, kv: KvCache, num_layers: int | None = None) -> torch.Tensor:
         """Compute every row through the first ``num_layers`` layers; float32 logits ``[logit_rows, vocab_size]``."""
@@ -104,6 +119,10 @@ class Model:
 
     def _normalised(self, states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return F.rms_norm(states, weight.shape, weight, self._sizes.epsilon)
+
+
+def _int8(linear: Linear | Int8Linear) -> Int8Linear:
+    return linear if isinstance(linear, Int8Linear) else Int8Linear(linear.weight, linear.bias)
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:

@@ -113,6 +113,7 @@ def test_a_hostile_template_cannot_leave_the_sandbox(folder: Path) -> None:
         ({"max_num_seqs": 0}, "max_num_seqs must be at least 1"),
         ({"max_num_batched_tokens": 8}, "at least max_num_seqs"),
         ({"dtype": "int4"}, "unknown dtype 'int4'"),
+        ({"quantisation": "int3"}, "unknown quantisation 'int3'"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(weights: Path, changes: dict[str, Any], named: str) -> None:

@@ -159,6 +159,21 @@ def test_bfloat16_stays_close_to_float32(weights: Path) -> None:
     assert tops[1] == pytest.approx(tops[0], abs=0.15)
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2", "phi3"])
+def test_int8_stays_close_to_float32(family: str, tmp_path: Path) -> None:
+    """The first token's log-probabilities within 0.35 nats; that they differ at all shows that it is in use."""
+    folder = random_llama.save(tmp_path, family=family, sliding_window=None)
+    greedy = Sampling(temperature=0.0, num_logprobs=1)
+    tops = []
+    for quantisation in (None, "int8"):
+        stepped = Stepped(folder, quantisation=quantisation)
+        sequences = [stepped.submit(prompt, 3, greedy) for prompt in prompts(4, 40, seed=6)]
+        stepped.finish()
+        tops.append([sequence.output[0].top[0][1] for sequence in sequences])
+    assert tops[1] == pytest.approx(tops[0], abs=0.35)
+    assert tops[1] != tops[0]
+
+
 @pytest.mark.parametrize("name", ["scout", "expert"])
 def test_the_shipped_models_alone_and_in_a_batch_of_sixteen(name: str, compare: Compare) -> None:
     oracle, stepped = Oracle(SHIPPED / name), Stepped(SHIPPED / name, max_num_batched_tokens=128)
