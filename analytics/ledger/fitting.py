@@ -37,7 +37,10 @@ INTERVALS_PER_CONSTANT: Final = 4
 LARGEST_CONDITION: Final = 60.0  # of the columns scaled to equal length
 LARGEST_AMPLIFIED: Final = 0.05  # condition · misfit ÷ √rows: beyond the condition above noise must be this small
 LEAST_R2: Final = 0.5
-WORST_R2: Final = -1.0  # whatever the misfit: something that mattered is missing from the form
+WORST_R2: Final = (
+    -1.0
+)  # below it something that mattered is missing, unless the misfit is small: a power cap holds still
+SMALL_MISFIT: Final = 0.03
 LARGEST_MISFIT: Final = 0.1  # relative; a full device draws nearly constant power, which leaves little for R²
 MERGES: Final = (4, 2, 1)  # neighbouring intervals summed before fitting: exports smear work over interval edges
 MERGED_ENOUGH: Final = 40
@@ -137,7 +140,9 @@ def _solved(x: Floats, y: Floats, columns: Ints) -> _Solved | None:
     r2, misfit = 1.0 - distance**2 / spread, float(np.sqrt(distance**2 / len(y)) / y.mean())
     if condition > LARGEST_CONDITION and condition * misfit / np.sqrt(len(y)) > LARGEST_AMPLIFIED:
         return None
-    if (r2 < LEAST_R2 and misfit > LARGEST_MISFIT) or r2 < WORST_R2 or not first.any():
+    if (r2 < LEAST_R2 and misfit > LARGEST_MISFIT) or (r2 < WORST_R2 and misfit > SMALL_MISFIT):
+        return None
+    if not first.any():
         return None
     weights = 1 / np.sqrt(_variances(x @ (first / lengths), y))
     scaled = x / lengths * weights[:, None]

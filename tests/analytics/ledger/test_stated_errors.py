@@ -45,6 +45,12 @@ def test_a_machine_of_another_form_is_admitted_to(truth: str, batch: float) -> N
     assert errors(machine(FOREIGN[truth], batch)).coverage >= 0.9
 
 
+def test_a_gpu_that_its_power_cap_holds_still_is_admitted_to() -> None:
+    found = errors(machine(FOREIGN["power cap"], 128))
+    assert found.median < 0.1
+    assert found.coverage >= 0.9
+
+
 @pytest.mark.parametrize("batch", [2, 8, 64])
 def test_company_that_sends_no_spans_is_admitted_to(batch: float) -> None:
     assert errors(machine(H100_8B, batch), missing=NO_SPANS).coverage >= 0.9
