@@ -1,7 +1,7 @@
 """The collector's HTTP interface: which path is answered by what (ARCHITECTURE, "HTTP of the collector")."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.access import allowed
 from collector.answering import CONCURRENT_QUERIES
@@ -45,15 +46,30 @@ class Parts:
     backups: Path | None = None
 
 
-def application(parts: Parts) -> Starlette:
+def application(parts: Parts) -> ASGIApp:
     """The ASGI application over ``parts``."""
-    receivers = [
-        Route(f"/v1/{signal.name}", receive_endpoint(signal, parts.intake), methods=["POST"])
-        for signal in parts.signals
-    ]
+    receivers = {f"/v1/{signal.name}": receive_endpoint(signal, parts.intake) for signal in parts.signals}
+    return _receiving_first(receivers, _routed(parts, receivers))
+
+
+def _receiving_first(receivers: Mapping[str, Endpoint], others: ASGIApp) -> ASGIApp:
+    """OTLP straight to its endpoint: routes and middleware cost some 60 µs of CPU time per request."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = receivers.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if endpoint is None:
+            await others(scope, receive, send)
+        else:
+            response = await endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+    return app
+
+
+def _routed(parts: Parts, receivers: Mapping[str, Endpoint]) -> Starlette:
     return Starlette(
         routes=[
-            *receivers,
+            *(Route(path, endpoint, methods=["POST"]) for path, endpoint in receivers.items()),
             *_reading(parts),
             *_administering(parts),
             Route("/health", _health_endpoint(parts)),
