@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from analytics import metric
+from analytics.idling import Idling
 from analytics.metric import Filters, Window
 from bench.listening import listening
 from collector.measure import measure_endpoint
@@ -78,3 +79,17 @@ def test_a_wrong_question_is_400_naming_what_is_wrong(store: Store, change: dict
     with served(store) as url:
         answer = ask(url, **{**QUESTION, **change})
     assert (answer.status_code, named in answer.json()["error"]) == (400, True)
+
+
+def test_an_idle_policy_can_be_asked_for_and_a_wrong_one_is_told(store: Store) -> None:
+    asked = {**QUESTION, "metric": "energy_per_successful_token", "by": ["tenant"]}
+    reserved = Idling("reserved", {"archive": 0.5})
+    with served(store) as url:
+        shared = ask(url, **asked, idle="reserved", reservations=reserved.reservations)
+        unknown = ask(url, **asked, idle="amortized")
+        without = ask(url, **asked, idle="reserved")
+    expected = metric.run(store, str(asked["metric"]), WINDOW, ("tenant",), idling=reserved)
+    assert pa.ipc.open_stream(shared.content).read_all().equals(expected)
+    assert (unknown.status_code, without.status_code) == (400, 400)
+    assert "did you mean 'amortised'" in unknown.text
+    assert "set both" in without.text
