@@ -36,7 +36,7 @@ def check(nodes: Iterable[dict[str, Any]]) -> None:
     product = 1
     for node in tree:
         if node.get("class") == "FUNCTION" and id(node) not in streamed:
-            product *= _made(str(node.get("function_name", "")).lower(), node.get("children") or [])
+            product *= _made(str(node.get("function_name", "")).lower(), _arguments(node))
     if product > LARGEST:
         raise QueryRefused(f"the sizes in the statement multiply to {product}, more than {LARGEST}: make less at once")
 
@@ -49,7 +49,21 @@ def _made(name: str, arguments: list[dict[str, Any]]) -> int:
 
 
 def _constant(argument: dict[str, Any], name: str) -> Any:
-    value = (argument.get("value") or {}).get("value") if argument.get("class") == "CONSTANT" else None
+    value = _literal(argument) if argument.get("class") == "CONSTANT" else None
     if value is None:
         raise QueryRefused(f"{name} takes sizes that stand in the statement as plain numbers")
     return value
+
+
+def _arguments(call: dict[str, Any]) -> list[dict[str, Any]]:
+    """DuckDB 1.5 serialises them as ``children``, 2.0 as named ``arguments``."""
+    named = [argument["expression"] for argument in call.get("arguments") or []]
+    return named or call.get("children") or []
+
+
+def _literal(constant: dict[str, Any]) -> Any:
+    """A number or a text: DuckDB 1.5 has it as a value, 2.0 as it was written."""
+    if "literal" not in constant:
+        return (constant.get("value") or {}).get("value")
+    written = constant["literal"]
+    return int(written["text"]) if written.get("kind") == "INTEGER" else written.get("text")
