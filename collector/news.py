@@ -15,10 +15,17 @@ SECOND_NS: Final = 1_000_000_000
 LATE_COMMIT_NS: Final = 120 * SECOND_NS  # a row committed this long after it was received is still noticed
 BACK_MARGIN_NS: Final = 10 * SECOND_NS  # the same while the clock is behind rows that were read
 
-FRESH_ROWS: Final = "(received_ns > $since OR (received_ns > $back AND received_ns <= $now))"
+PASS_ROWS: Final = 100_000
+"""New rows that a pass takes; what is behind them waits for the next, so that memory does not grow with the lag."""
+FRESH_ROWS: Final = (
+    "((received_ns > $since AND received_ns <= $until) OR (received_ns > $back AND received_ns <= $now))"
+)
 """SQL's condition for rows that were not settled; its parameters are ``News.bounds``."""
 NEWS: Final = """
     SELECT max(received_ns) AS newest FROM {relation} WHERE received_ns > $since"""
+CUT: Final = """
+    SELECT min(received_ns) AS newest FROM (
+        SELECT received_ns FROM {relation} WHERE received_ns > $mark ORDER BY received_ns LIMIT 1 OFFSET $most)"""
 RECENT: Final = """
     SELECT received_ns // $second AS second, count(*) AS rows FROM {relation}
     WHERE received_ns > $low AND received_ns <= $until GROUP BY ALL"""
@@ -30,14 +37,18 @@ NEWEST_BUCKET: Final = """
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a raw relation has that was not settled: rows received after ``since_ns``, and those between ``back_ns`` and
-    ``now_ns`` where the clock is behind ``until_ns``; both are 0 where it is not."""
+    """What of a raw relation is to be settled now.
+
+    That is rows received after ``since_ns`` up to ``until_ns``, and those between ``back_ns`` and ``now_ns`` where the
+    clock is behind ``since_ns``; both are 0 where it is not.
+    """
 
     since_ns: int
-    until_ns: int  # newest row
+    until_ns: int
     recent: dict[int, int]  # rows by second of receipt within LATE_COMMIT_NS before `until_ns`
     back_ns: int = 0
     now_ns: int = 0
+    more: bool = False  # there are newer rows
 
     @property
     def low_ns(self) -> int:
@@ -47,7 +58,7 @@ class News:
     @property
     def bounds(self) -> dict[str, int]:
         """The parameters of ``FRESH_ROWS``."""
-        return {"since": self.since_ns, "back": self.back_ns, "now": self.now_ns}
+        return {"since": self.since_ns, "until": self.until_ns, "back": self.back_ns, "now": self.now_ns}
 
 
 class Reader:
@@ -70,6 +81,11 @@ class Reader:
         self._seen = dict(news)
         self._seen_at_s = self._reading_at_s
 
+    @property
+    def more(self) -> bool:
+        """Whether there was more than one pass takes."""
+        return any(news.more for news in self._seen.values())
+
     def until_ns(self, relation: str) -> int | None:
         """The newest row of ``relation`` that is settled."""
         seen = self._seen.get(relation)
@@ -84,12 +100,15 @@ class Reader:
             gained = [second for second, rows in counted.items() if rows != seen.recent.get(second)]
             since = min([since, *(second * SECOND_NS - 1 for second in gained)])
         newest = self._newest(NEWS.format(relation=relation), {"since": since})
-        until = max(newest or 0, seen.until_ns if seen else 0)
+        mark = seen.until_ns if seen else since
+        cut = self._newest(CUT.format(relation=relation), {"mark": mark, "most": PASS_ROWS})
+        until = max(newest or 0, mark) if cut is None else cut
+        more = cut is not None and newest is not None and newest > cut
         if since <= now_ns:
-            return News(since, until, self._recent(relation, until))
+            return News(since, until, self._recent(relation, until), more=more)
         elapsed_ns = round((self._reading_at_s - self._seen_at_s) * SECOND_NS)
         back = max(1, now_ns - elapsed_ns - BACK_MARGIN_NS)
-        return News(since, until, self._recent(relation, until), back, now_ns)
+        return News(since, until, self._recent(relation, until), back, now_ns, more)
 
     def _recent(self, relation: str, until_ns: int) -> dict[int, int]:
         bounds = {"low": until_ns - LATE_COMMIT_NS, "until": until_ns, "second": SECOND_NS}

@@ -48,7 +48,9 @@ KNOWN: Final = """
     SELECT DISTINCT trace_id FROM requests
     WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)
       AND trace_id IN (SELECT unnest($traces::VARCHAR[]))"""
-HEARD_ROWS: Final = FRESH_ROWS.replace("$since", "$heard").replace("$back", "$heard_back")
+HEARD_ROWS: Final = (
+    FRESH_ROWS.replace("$since", "$heard").replace("$back", "$heard_back").replace("$until", "$heard_until")
+)
 FRESH: Final = f"""
     WITH timely AS (
         SELECT * FROM spans WHERE received_ns > $low - $lateness
@@ -105,16 +107,19 @@ class Settler:
                 await self._settle(round(self._settings.watermark_s * SECOND_NS))
             except StoreError:
                 _log.exception("a settling pass failed and will be made again")
+            took_s = time.monotonic() - began_s
+            pause = took_s if self._news.more else pause_s(self._settings.interval_s, took_s)
             try:
-                await asyncio.wait_for(
-                    self._stopped.wait(), pause_s(self._settings.interval_s, time.monotonic() - began_s)
-                )
+                await asyncio.wait_for(self._stopped.wait(), pause)
             except TimeoutError:
                 continue
 
     async def settle_now(self) -> int:
         """Settle all that is committed; UTC nanoseconds of the newest row that is in. Raises ``StoreError``."""
-        return await self._settle(0)
+        until_ns = await self._settle(0)
+        while self._news.more:
+            until_ns = await self._settle(0)
+        return until_ns
 
     @property
     def lag_s(self) -> float:
@@ -152,7 +157,7 @@ class Settler:
     def _fresh(self, spans: News, events: News, lateness: int) -> pa.Table:
         """Spans of the traces with news; of old ones only those whose trace has no requests yet."""
         unknown = self._unknown(spans, lateness)
-        heard = {"heard": events.since_ns, "heard_back": events.back_ns}
+        heard = {"heard": events.since_ns, "heard_until": events.until_ns, "heard_back": events.back_ns}
         named = {**spans.bounds, **heard, "now": max(spans.now_ns, events.now_ns), "lateness": lateness}
         fresh = self._store.query(FRESH, {**named, "low": spans.low_ns, "unknown": unknown})
         return completed(fresh, self._store.query(HEARD, {**named, "low": min(spans.low_ns, events.low_ns)}))

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.relations.settlement import settle
+from collector import news
 from collector.settings import SettleSettings
 from collector.settle import Settler
 from store import schemas
@@ -105,3 +107,16 @@ async def _arrive(store: Store, arriving: list[Arrival], rows: list[dict[str, An
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schemas.arrow("spans"))
+
+
+def test_passes_that_take_few_rows_end_with_the_same_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news, "PASS_ROWS", 3)
+    calls = [spans_of(number, trace=number, at_s=0) for number in range(6)]
+    rows = [
+        row | {"received_ns": BEGIN + place * SECOND} for place, row in enumerate(row for call in calls for row in call)
+    ]
+    with tempfile.TemporaryDirectory() as folder, Store.open(folder, memory_limit="256MB") as store:
+        store.append_raw({"spans": _table(rows)})
+        asyncio.run(Settler(store, SETTINGS).settle_now())
+        found = store.query("SELECT request_id FROM requests ORDER BY 1")["request_id"].to_pylist()
+    assert found == [f"t{number}:c{number}" for number in range(6)]

@@ -18,6 +18,7 @@ from tests.collector.running_collector import PROTOBUF, RunningCollector, starte
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.response.finish_reasons": ["stop"], "gen_ai.usage.output_tokens": 8}
 SPANS_PER_POST = 20
+STORED_WITHIN_S = 900.0
 
 
 def said(what: str, observed: object) -> None:
@@ -108,6 +109,8 @@ class Sender:
 
 def lost(running: RunningCollector, acknowledged: list[int]) -> int:
     """How many acknowledged spans are not in the store once all of the spool is."""
-    assert running.settle() == 200
+    deadline = time.monotonic() + STORED_WITHIN_S
+    while running.settle() != 200:
+        assert time.monotonic() < deadline, "what was acknowledged is still not in the store"
     stored = {int(trace_id, 16) for (trace_id,) in running.query("SELECT DISTINCT trace_id FROM spans")}
     return len(set(acknowledged) - stored)
