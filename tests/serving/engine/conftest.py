@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from tests.serving.engine import random_llama
 from tests.serving.otlp_sink import Sink
@@ -50,6 +51,12 @@ def launch(folder: Path, weights: Path, sink: Sink) -> Running:
     words = process.stdout.readline().split()
     assert words[:2] == ["ready", f"engine:{NAME}"], words
     return Running(process, words[2], httpx.Client(base_url=words[2], timeout=30), sink)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """torch's threads spin while they wait for each other: on a busy machine a test of seconds takes minutes."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
