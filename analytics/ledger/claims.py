@@ -76,7 +76,7 @@ def reconcile(claims: Claims, tick_of: Ints, ticks: Ticks) -> tuple[Claims, Floa
     """
     size, of = len(ticks.increments), tick_of[claims.cells]
     claimed = summed(of, claims.parts, size)
-    counted = np.nan_to_num(ticks.increments)
+    counted = np.nan_to_num(_with_contexts(ticks.increments, claimed))
     coverage = _coverage(claims, of, ticks, claimed[:, DECODE])
     missed = counted[:, STEPS] * (1 - coverage)
     counted[:, STEPS] *= coverage
@@ -88,6 +88,17 @@ def reconcile(claims: Claims, tick_of: Ints, ticks: Ticks) -> tuple[Claims, Floa
     rest = counted - summed(of, parts, size)
     rest = np.where(rest > ROUNDING * counted, rest, 0.0)
     return Claims(claims.attempts, claims.cells, parts, claims.running_steps), rest
+
+
+def _with_contexts(increments: Floats, claimed: Floats) -> Floats:
+    """Increments with contexts that the engine does not count as the claims have them, in proportion to positions."""
+    filled = increments.copy()
+    for positions, context in ((PREFILL, PREFILL_CONTEXT), (DECODE, DECODE_CONTEXT)):
+        if np.isnan(increments[:, context]).all() and not np.isnan(increments[:, positions]).all():
+            filled[:, context] = claimed[:, context] * ratio(
+                np.nan_to_num(increments[:, positions]), claimed[:, positions]
+            )
+    return filled
 
 
 def _neighbourly(counted: Floats, claimed: Floats, valid: Flags) -> Floats:

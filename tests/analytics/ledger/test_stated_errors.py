@@ -45,6 +45,13 @@ def test_a_machine_of_another_form_is_admitted_to(truth: str, batch: float) -> N
     assert errors(machine(FOREIGN[truth], batch)).coverage >= 0.9
 
 
+def test_stock_vllms_counters_with_contexts_from_spans_are_as_good() -> None:
+    found = errors(machine(H100_8B, 24, replace(BOARD, generated_only=True)))
+    assert found.median < 0.04
+    assert found.p95 < 0.15
+    assert found.coverage >= 0.9
+
+
 def test_a_gpu_that_its_power_cap_holds_still_is_admitted_to() -> None:
     found = errors(machine(FOREIGN["power cap"], 128))
     assert found.median < 0.1
