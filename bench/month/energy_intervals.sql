@@ -13,6 +13,7 @@ balances AS (
 SELECT 'GPU-0' AS device, engine, started_at, started_at + INTERVAL 2 SECOND AS ended_at,
        attributed_j + idle_j + unattributed_j AS total_j, attributed_j, idle_j, unattributed_j,
        CASE WHEN engine IS NOT NULL THEN 'unclaimed' END AS unattributed_reason,
+       CAST(NULL AS VARCHAR) AS job,
        attributed_j * 0.98 AS predicted_j, 1.02 AS scale, attributed_j * 0.02 AS residual_j,
        'counters_affine' AS method, 'nvml.counter' AS source, 'gpu' AS scope, 'measured' AS quality
 FROM balances
