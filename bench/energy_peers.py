@@ -24,7 +24,7 @@ from bench.nvml.curve import Board, Failure, square
 from bench.nvml.emulator import Played, build, play
 from bench.peers import VARIABLE
 from bench.result import options, publish
-from collector.sampler import until_next_s
+from collector.sampling.sampler import until_next_s
 
 WATCHERS = Path(__file__).parent / "nvml" / "watchers"
 TIMEOUT, GPU_IS_LOST = 10, 15

@@ -27,8 +27,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bench import peers
 from bench.result import options, publish
 from bench.spans import Requests, post_all
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
 from store.reading import open as open_reader
 from store.writing import Store
 from tokenjoule.configuration import free_port

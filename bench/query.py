@@ -24,7 +24,7 @@ from analytics.together import Question
 from bench.listening import listening
 from bench.month.build import month
 from bench.result import options, publish
-from collector.query import query_endpoint
+from collector.answering.query import query_endpoint
 from store import reading, schemas
 from store.limits import Limits
 from store.writing import Store

@@ -22,10 +22,10 @@ WORKER = "worker"
 
 def worker(rounds: int) -> None:
     """CPU seconds per round: reading the probe alone, and with the rows for the store."""
-    from collector import columns
+    from collector.decoding import columns
     from collector.probes.nvml import Probe
-    from collector.sample import ProbeContext
-    from collector.sampler import row
+    from collector.sampling.sample import ProbeContext
+    from collector.sampling.sampler import row
 
     probe = Probe(ProbeContext(), counting_s=0.0)
     columns.table("metric_points", [row(sample, 0, "host") for sample in probe.read()])  # the first loads schemas

@@ -21,24 +21,24 @@ import uvloop
 from starlette.types import ASGIApp
 
 from analytics.charges.intensity import Intensity
-from collector import signals
-from collector.admission import Admission
 from collector.application import Parts, application
-from collector.charger import Charger
-from collector.connections import Connections, raise_file_limit
+from collector.charging.charger import Charger
+from collector.charging.gridfeed import Feed, open_provider, yearly_mean
 from collector.counters import Counters
-from collector.gridfeed import Feed, open_provider, yearly_mean
-from collector.intake import Intake
-from collector.logrecords import LogDecoder
-from collector.making import RowMaker
-from collector.pipeline import Pipeline
-from collector.points import PointDecoder
-from collector.recognition import every_dialect
-from collector.sampling import running, samplers
+from collector.decoding import signals
+from collector.decoding.logrecords import LogDecoder
+from collector.decoding.points import PointDecoder
+from collector.decoding.signals import Signal
+from collector.decoding.spans import SpanDecoder
+from collector.ingesting.making import RowMaker
+from collector.ingesting.pipeline import Pipeline
+from collector.normalising.recognition import every_dialect
+from collector.receiving.admission import Admission
+from collector.receiving.connections import Connections, raise_file_limit
+from collector.receiving.intake import Intake
+from collector.sampling.sources import running, samplers
 from collector.settings import MEGABYTE, CollectorSettings, require_tokens_off_loopback
-from collector.settle import Settler
-from collector.signals import Signal
-from collector.spans import SpanDecoder
+from collector.settling.settle import Settler
 from collector.spool.segments import SPOOL, Spool
 from collector.upkeep import Upkeep
 from conventions import logs, settings
@@ -178,7 +178,7 @@ def _grpc(
 ) -> AbstractAsyncContextManager[str | None]:
     if configured.grpc is None:
         return nullcontext()
-    from collector.grpc_receiver import receiving  # gRPC is loaded where it is spoken
+    from collector.receiving.grpc_receiver import receiving  # gRPC is loaded where it is spoken
 
     return receiving(configured.grpc, taken_in, intake, GRACE_S)
 

@@ -12,20 +12,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from collector.access import allowed
-from collector.answering import CONCURRENT_QUERIES
-from collector.backup import backup_endpoint
-from collector.freshness import after_all, after_most
-from collector.intake import Intake
-from collector.measure import measure_endpoint
-from collector.pipeline import Pipeline
-from collector.query import query_endpoint
-from collector.receive import Endpoint, receive_endpoint
-from collector.records import records_endpoint
+from collector.answering.answering import CONCURRENT_QUERIES
+from collector.answering.backup import backup_endpoint
+from collector.answering.freshness import after_all, after_most
+from collector.answering.measure import measure_endpoint
+from collector.answering.query import query_endpoint
+from collector.answering.records import records_endpoint
+from collector.decoding.signals import Signal
+from collector.ingesting.pipeline import Pipeline
+from collector.ingesting.storing import STOPPED
+from collector.receiving.access import allowed
+from collector.receiving.intake import Intake
+from collector.receiving.receive import Endpoint, receive_endpoint
 from collector.settings import TokenSettings
-from collector.settle import Settler
-from collector.signals import Signal
-from collector.storing import STOPPED
+from collector.settling.settle import Settler
 from store.limits import Limits
 from store.writing import Store
 

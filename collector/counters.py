@@ -5,7 +5,7 @@ Counters are created where they are counted and rendered by one registry; nothin
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from collector.batch import Batch
+from collector.decoding.batch import Batch
 
 COMMIT_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 

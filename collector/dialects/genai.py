@@ -3,9 +3,9 @@
 A SERVER span is a gateway's view of a call, CLIENT and INTERNAL (a model in the same process) a client's.
 """
 
-from collector.rules import complete
-from collector.seen import Fields, SeenSpan
-from collector.vocabulary import CALL, OURS, PHASES, read
+from collector.normalising.rules import complete
+from collector.normalising.seen import Fields, SeenSpan
+from collector.normalising.vocabulary import CALL, OURS, PHASES, read
 from conventions import attributes as names
 
 CALLS = ("chat", "text_completion", "generate_content")  # a tuple: what is compared may be unhashable

@@ -8,10 +8,10 @@ Read in litellm 1.109. A retry of the proxy is a span of its own, hence a reques
 
 from typing import Any
 
-from collector import coercion
-from collector.rules import complete
-from collector.seen import Fields, SeenSpan
-from collector.vocabulary import CALL, OURS, Field, read
+from collector.normalising import coercion
+from collector.normalising.rules import complete
+from collector.normalising.seen import Fields, SeenSpan
+from collector.normalising.vocabulary import CALL, OURS, Field, read
 from conventions import attributes as names
 
 SCOPE = "litellm"

@@ -8,11 +8,11 @@ completions have ``llm.prompts``. Read in openinference-instrumentation-openai 0
 import json
 from typing import Any
 
-from collector import coercion
-from collector.rules import complete
-from collector.seen import Fields, SeenSpan
-from collector.values import Attributes
-from collector.vocabulary import CALL, OURS, Field, read
+from collector.normalising import coercion
+from collector.normalising.rules import complete
+from collector.normalising.seen import Fields, SeenSpan
+from collector.normalising.values import Attributes
+from collector.normalising.vocabulary import CALL, OURS, Field, read
 
 KIND = "openinference.span.kind"
 PARAMETERS = "llm.invocation_parameters"

@@ -6,10 +6,10 @@ Its cost of an unknown model is 0, which is not a price. Where the API gives no 
 say so.
 """
 
-from collector import coercion
-from collector.rules import complete
-from collector.seen import Fields, SeenSpan
-from collector.vocabulary import CALL, OURS, Field, read
+from collector.normalising import coercion
+from collector.normalising.rules import complete
+from collector.normalising.seen import Fields, SeenSpan
+from collector.normalising.vocabulary import CALL, OURS, Field, read
 from conventions import attributes as names
 
 SDK = "telemetry.sdk.name"

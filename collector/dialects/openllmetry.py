@@ -4,10 +4,10 @@ They send no time to first token on the span; a stream has an event per chunk, a
 Read in opentelemetry-instrumentation-openai 0.62.4.
 """
 
-from collector import coercion
-from collector.rules import complete
-from collector.seen import Fields, SeenSpan
-from collector.vocabulary import CALL, OURS, Field, read
+from collector.normalising import coercion
+from collector.normalising.rules import complete
+from collector.normalising.seen import Fields, SeenSpan
+from collector.normalising.vocabulary import CALL, OURS, Field, read
 from conventions import attributes as names
 
 MARKS = ("llm.request.type", "gen_ai.is_streaming", "llm.is_streaming")

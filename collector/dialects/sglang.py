@@ -6,9 +6,9 @@ other's root is no second call. Read in ``sglang/srt/observability`` (trace.py, 
 recording.
 """
 
-from collector.rules import complete, engine_name
-from collector.seen import Fields, SeenSpan
-from collector.vocabulary import CALL, OURS, PHASES, read
+from collector.normalising.rules import complete, engine_name
+from collector.normalising.seen import Fields, SeenSpan
+from collector.normalising.vocabulary import CALL, OURS, PHASES, read
 
 MODULE = "sglang::request"
 PREFILL_SERVER = "prefill Req"

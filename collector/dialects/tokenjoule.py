@@ -1,8 +1,8 @@
 """Our own spans: they say which layer of a call they are."""
 
-from collector.rules import complete, engine_name
-from collector.seen import Fields, SeenSpan
-from collector.vocabulary import CALL, GATEWAY, OURS, PHASES, read
+from collector.normalising.rules import complete, engine_name
+from collector.normalising.seen import Fields, SeenSpan
+from collector.normalising.vocabulary import CALL, GATEWAY, OURS, PHASES, read
 from conventions import attributes as names
 
 ROLES = ("client", "gateway", "attempt", "engine")  # a tuple: what is compared may be unhashable

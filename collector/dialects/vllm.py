@@ -3,9 +3,9 @@
 It carries no model, no operation and no finish reason, and an aborted request sends no span at all.
 """
 
-from collector.rules import complete, engine_name
-from collector.seen import Fields, SeenSpan
-from collector.vocabulary import CALL, GATEWAY, OURS, PHASES, read
+from collector.normalising.rules import complete, engine_name
+from collector.normalising.seen import Fields, SeenSpan
+from collector.normalising.vocabulary import CALL, GATEWAY, OURS, PHASES, read
 from conventions import attributes as names
 
 

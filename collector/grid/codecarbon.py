@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from analytics.charges.intensity import Basis, Intensity
+from collector.charging.provider import GridContext, GridUnavailable
 from collector.grid.static import yearly_mean
-from collector.provider import GridContext, GridUnavailable
 from conventions.units import grams_per_kwh_from_pounds_per_mwh
 
 COUNTRIES: Final = "global_energy_mix.json"

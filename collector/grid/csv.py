@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from analytics.charges.intensity import Basis, Intensity
-from collector.provider import GridContext, GridUnavailable
+from collector.charging.provider import GridContext, GridUnavailable
 
 
 class Provider:

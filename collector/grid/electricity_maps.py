@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from analytics.charges.intensity import Basis, Intensity
-from collector import jsonapi
-from collector.provider import GridContext, GridUnavailable
+from collector.charging import jsonapi
+from collector.charging.provider import GridContext, GridUnavailable
 
 URL: Final = "https://api.electricitymaps.com/v3"
 LENGTHS: Final = {

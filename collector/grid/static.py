@@ -11,7 +11,7 @@ from importlib import resources
 from typing import ClassVar
 
 from analytics.charges.intensity import Basis, Intensity
-from collector.provider import GridContext, GridUnavailable
+from collector.charging.provider import GridContext, GridUnavailable
 from conventions.plugins import unknown
 
 

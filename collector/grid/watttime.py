@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from analytics.charges.intensity import Basis, Intensity
-from collector import jsonapi
-from collector.provider import GridContext, GridUnavailable
+from collector.charging import jsonapi
+from collector.charging.provider import GridContext, GridUnavailable
 from conventions.units import grams_per_kwh_from_pounds_per_mwh
 
 URL: Final = "https://api.watttime.org"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pynvml
 
-from collector.integral import PowerIntegral
 from collector.nvidia.counting import Counting, measure
 from collector.nvidia.power import INSTANT, PowerQuestion, power_question
 from collector.nvidia.silence import Silence, silence
-from collector.sample import Device, Provenance
+from collector.sampling.integral import PowerIntegral
+from collector.sampling.sample import Device, Provenance
 
 MODULE_NAMES = ("GH200", "GB200", "GB300")
 

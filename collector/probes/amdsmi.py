@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from collector.cumulative import Beginnings
-from collector.integral import PowerIntegral
-from collector.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
+from collector.sampling.cumulative import Beginnings
+from collector.sampling.integral import PowerIntegral
+from collector.sampling.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
 from conventions.instruments import GPU_MEMORY_USAGE, GPU_UTILIZATION, HW_ENERGY, HW_POWER
 from conventions.units import joules_from_microjoules
 

@@ -12,8 +12,8 @@ import logging
 import os
 import time
 
-from collector.hostcpu import busy_seconds
-from collector.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
+from collector.sampling.hostcpu import busy_seconds
+from collector.sampling.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
 from conventions.instruments import HW_ENERGY, HW_IDLE_POWER, HW_POWER
 
 IDLE_SHARE = 0.1  # codecarbon 3.3, external/hardware.py: minimum share of rated power

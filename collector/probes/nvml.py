@@ -17,11 +17,11 @@ from typing import Any
 
 import pynvml
 
-from collector.cumulative import Beginnings
 from collector.nvidia.board import Board, open_board, open_boards
 from collector.nvidia.counting import LONGEST_S
 from collector.nvidia.silence import Silence, silence
-from collector.sample import ProbeContext, ProbeUnavailable, Sample
+from collector.sampling.cumulative import Beginnings
+from collector.sampling.sample import ProbeContext, ProbeUnavailable, Sample
 from conventions.instruments import (
     GPU_MEMORY_USAGE,
     GPU_UTILIZATION,

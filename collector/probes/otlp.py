@@ -8,9 +8,9 @@ services tell of, the first counts.
 
 from dataclasses import dataclass, field
 
-from collector.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
-from collector.sampler import SERVICE
-from collector.tap import Point
+from collector.ingesting.tap import Point
+from collector.sampling.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
+from collector.sampling.sampler import SERVICE
 from conventions.attributes import HW_NAME
 from conventions.instruments import HW_ENERGY, HW_POWER
 

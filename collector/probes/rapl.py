@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
+from collector.sampling.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
 from conventions.instruments import HW_ENERGY
 from conventions.units import joules_from_microjoules
 

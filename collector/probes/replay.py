@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from collector.cumulative import Beginnings
-from collector.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
+from collector.sampling.cumulative import Beginnings
+from collector.sampling.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
 from conventions.instruments import HW_ENERGY
 from conventions.units import nanoseconds_from_seconds
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analytics.ledger.simulation.truth import Truth
-from collector.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
-from collector.tap import Point
+from collector.ingesting.tap import Point
+from collector.sampling.sample import Device, ProbeContext, ProbeUnavailable, Provenance, Sample
 from conventions import instruments
 from conventions.instruments import HW_ENERGY, HW_IDLE_POWER
 

@@ -5,8 +5,8 @@ value for each instance (labels ``GPU_I_ID``, ``GPU_I_PROFILE``): a board counts
 the ``nvml`` probe samples too would stand twice: choose one.
 """
 
-from collector.reading import Reading
-from collector.sample import Provenance
+from collector.sampling.reading import Reading
+from collector.sampling.sample import Provenance
 from conventions import instruments
 
 MEASURED = Provenance("dcgm.counter", "gpu", "measured")

@@ -5,7 +5,7 @@ The page has no sum of context lengths and no decode positions of their own: tho
 page only where the engine speculates.
 """
 
-from collector.reading import Reading
+from collector.sampling.reading import Reading
 from conventions import instruments
 
 READINGS = (

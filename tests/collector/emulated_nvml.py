@@ -15,7 +15,7 @@ import pynvml
 from bench.nvml.curve import Board, script
 from bench.nvml.emulator import SCRIPT, Clock, build
 from collector.probes.nvml import Probe
-from collector.sample import ProbeContext, Sample
+from collector.sampling.sample import ProbeContext, Sample
 from conventions.instruments import HW_ENERGY
 
 

@@ -12,17 +12,17 @@ import pyarrow as pa
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from collector import signals
-from collector.admission import Admission
 from collector.counters import Counters
-from collector.grpc_receiver import receiving
-from collector.intake import Intake
-from collector.making import RowMaker
-from collector.pipeline import Pipeline
-from collector.receive import receive_endpoint
-from collector.recognition import every_dialect
+from collector.decoding import signals
+from collector.decoding.spans import SpanDecoder
+from collector.ingesting.making import RowMaker
+from collector.ingesting.pipeline import Pipeline
+from collector.normalising.recognition import every_dialect
+from collector.receiving.admission import Admission
+from collector.receiving.grpc_receiver import receiving
+from collector.receiving.intake import Intake
+from collector.receiving.receive import receive_endpoint
 from collector.settings import GrpcSettings, QueueSettings
-from collector.spans import SpanDecoder
 from collector.spool.segments import Spool
 from tests.collector.payloads import span, traces
 from tests.collector.running_collector import PROTOBUF

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from collector.probes import amdsmi
-from collector.sample import ProbeContext, ProbeUnavailable
+from collector.sampling.sample import ProbeContext, ProbeUnavailable
 from conventions.instruments import GPU_MEMORY_USAGE, GPU_UTILIZATION, HW_ENERGY, HW_POWER
 
 RESOLUTION_UJ = 15.3  # of MI200 and MI300

@@ -16,11 +16,11 @@ from analytics.charges.prices import EnergyPrice, Hardware, Prices, TokenPrice
 from analytics.idling import SEPARATE, Idling
 from analytics.ledger.simulation import Load, Meters, Simulated, simulate
 from analytics.metric import Window
-from collector.charger import Charger
-from collector.gridfeed import Feed
-from collector.provider import GridContext
+from collector.charging.charger import Charger
+from collector.charging.gridfeed import Feed
+from collector.charging.provider import GridContext
 from collector.settings import CollectorSettings, GridSettings, SettleSettings
-from collector.settle import Settler
+from collector.settling.settle import Settler
 from store.writing import Store
 from tests.collector.test_settle import DEMO_ENGINE, SECOND, between, points_of, spans_of
 

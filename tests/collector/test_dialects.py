@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
 from conventions import attributes as names
 from tests.collector.payloads import CLIENT, INTERNAL, SERVER, span, traces
 

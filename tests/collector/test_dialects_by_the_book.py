@@ -7,8 +7,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from analytics.relations.calls import find_calls
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
 from conventions import attributes as names
 from tests.collector.payloads import CLIENT, INTERNAL, SERVER, span, traces
 

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from collector import freshness
-from collector.freshness import after_all, after_most
+from collector.answering import freshness
+from collector.answering.freshness import after_all, after_most
 from conventions.errors import StoreError
 from tests.collector.payloads import span, traces
 from tests.collector.running_collector import Start

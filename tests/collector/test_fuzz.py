@@ -13,14 +13,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from collector import compression, encoding, signals
-from collector.decoding import decoded
-from collector.encoding import Encoding
-from collector.logrecords import LogDecoder
-from collector.points import PointDecoder
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
-from collector.values import Renderer
+from collector.decoding import compression, encoding, signals
+from collector.decoding.bodies import decoded
+from collector.decoding.encoding import Encoding
+from collector.decoding.logrecords import LogDecoder
+from collector.decoding.points import PointDecoder
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
+from collector.normalising.values import Renderer
 from conventions import attributes as names
 from conventions.errors import IngestError, MalformedPayload
 from tests.collector.payloads import span, traces

@@ -11,7 +11,7 @@ from bench.nvml.curve import Board
 from bench.nvml.emulator import play
 from collector.nvidia.check import Reading, compare
 from collector.probes import replay
-from collector.sample import ProbeContext
+from collector.sampling.sample import ProbeContext
 from tests.collector.emulated_nvml import library
 
 WATTS = 200.0

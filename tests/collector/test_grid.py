@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from collector import grid
-from collector.gridfeed import Feed, open_provider, yearly_mean
-from collector.provider import GridContext, GridUnavailable
+from collector.charging.gridfeed import Feed, open_provider, yearly_mean
+from collector.charging.provider import GridContext, GridUnavailable
 from collector.settings import GridSettings
 from conventions import plugins
 from conventions.errors import PluginError, SettingsError

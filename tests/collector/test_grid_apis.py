@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from collector.gridfeed import Feed, open_provider
-from collector.provider import GridContext, GridUnavailable
+from collector.charging.gridfeed import Feed, open_provider
+from collector.charging.provider import GridContext, GridUnavailable
 from collector.settings import GridSettings
 from conventions import plugins
 from conventions.errors import SettingsError

@@ -23,8 +23,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from collector import grpc_receiver
-from collector.grpc_receiver import SERVICES, receiving
+from collector.receiving import grpc_receiver
+from collector.receiving.grpc_receiver import SERVICES, receiving
 from collector.settings import (
     CollectorSettings,
     GrpcSettings,

@@ -8,12 +8,12 @@ import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector import compression, encoding, signals
-from collector.decoding import decoded
-from collector.encoding import Encoding
-from collector.intake import Sent, read
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
+from collector.decoding import compression, encoding, signals
+from collector.decoding.bodies import decoded
+from collector.decoding.encoding import Encoding
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
+from collector.receiving.intake import Sent, read
 from tests.collector.payloads import span, traces
 
 RECORDED = sorted((Path(__file__).parents[1] / "golden" / "otlp").rglob("*.pb"))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from collector.settings import SettleSettings
-from collector.settle import Settler
+from collector.settling.settle import Settler
 from conventions import attributes, instruments
 from store import schemas
 from store.writing import Store

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from collector.settings import SettleSettings
-from collector.settle import Settler
+from collector.settling.settle import Settler
 from store import compaction, schemas, sealing
 from store.writing import Store
 from tests.collector.test_settle import run

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
 
-from collector.logrecords import LogDecoder
+from collector.decoding.logrecords import LogDecoder
 from tests.collector.payloads import pairs, span, traces, value
 from tests.collector.running_collector import RunningCollector, started
 

@@ -16,8 +16,8 @@ from analytics import metric
 from analytics.idling import Idling
 from analytics.metric import Filters, Window
 from bench.listening import listening
-from collector.measure import measure_endpoint
-from collector.query import query_endpoint
+from collector.answering.measure import measure_endpoint
+from collector.answering.query import query_endpoint
 from dashboard import sample
 from store.limits import Limits
 from store.writing import Store

@@ -12,7 +12,7 @@ import pytest
 
 from bench.nvml.curve import Board, Failure, square
 from bench.nvml.emulator import play
-from collector.sample import ProbeUnavailable
+from collector.sampling.sample import ProbeUnavailable
 from conventions.instruments import GPU_MEMORY_USAGE, GPU_UTILIZATION, HW_ENERGY, HW_ENERGY_REFRESH, HW_POWER
 from tests.collector.emulated_nvml import by_name, emulated, energy, library, probing
 
@@ -200,7 +200,7 @@ def test_no_permission_for_anything_is_unavailable() -> None:
 
 CHILD = """
 from collector.probes.nvml import Probe
-from collector.sample import ProbeContext
+from collector.sampling.sample import ProbeContext
 probe = Probe(ProbeContext())
 print(probe.description)
 for sample in probe.read():

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from collector.admission import Admission
+from collector.receiving.admission import Admission
 from conventions.errors import Overloaded
 from tests.collector.receiver import Receiver, Store
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from collector.counters import Counters
-from collector.pipeline import Pipeline
+from collector.ingesting.pipeline import Pipeline
 from collector.settings import QueueSettings
 from collector.spool.records import Head, Record
 from collector.spool.segments import Entry, Spool

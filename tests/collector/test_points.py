@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from collector.points import PointDecoder
+from collector.decoding.points import PointDecoder
 from tests.collector.payloads import counter, gauge
 
 GPU = {"hw.id": "GPU-1", "hw.type": "gpu", "hw.name": "H200"}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from collector.hardware import load_probes, open_probes
 from collector.probes import cpu_model, nvml, rapl, replay
-from collector.sample import ProbeContext, ProbeUnavailable
+from collector.sampling.hardware import load_probes, open_probes
+from collector.sampling.sample import ProbeContext, ProbeUnavailable
 from conventions.errors import PluginError
 from conventions.instruments import HW_ENERGY, HW_IDLE_POWER, HW_POWER
 

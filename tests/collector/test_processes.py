@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from collector import processtree
-from collector.engineprocess import EngineProcess
-from collector.hostcpu import HostCpu
+from collector.sampling import processtree
+from collector.sampling.engineprocess import EngineProcess
+from collector.sampling.hostcpu import HostCpu
 from conventions.instruments import HOST_CPU_TIME, PROCESS_CPU_TIME
 
 SERVER = """

@@ -18,8 +18,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from bench.listening import listening
-from collector.answering import BUFFERED_BYTES, CONCURRENT_QUERIES
-from collector.query import query_endpoint
+from collector.answering.answering import BUFFERED_BYTES, CONCURRENT_QUERIES
+from collector.answering.query import query_endpoint
 from conventions.errors import QueryRefused, StoreError
 from store import reading, schemas
 from store.limits import Limits

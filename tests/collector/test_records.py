@@ -9,10 +9,10 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from collector.answering.records import records_endpoint
 from collector.counters import Counters
-from collector.making import RowMaker
-from collector.pipeline import Pipeline
-from collector.records import records_endpoint
+from collector.ingesting.making import RowMaker
+from collector.ingesting.pipeline import Pipeline
 from collector.settings import QueueSettings
 from collector.spool.segments import Spool
 from store.writing import Store

@@ -2,11 +2,11 @@
 
 import pytest
 
+from collector.decoding.spans import KINDS
 from collector.dialects import __name__ as DIALECTS
+from collector.normalising.seen import SeenSpan
 from collector.probes import __name__ as PROBES
-from collector.sample import ProbeContext, ProbeUnavailable
-from collector.seen import SeenSpan
-from collector.spans import KINDS
+from collector.sampling.sample import ProbeContext, ProbeUnavailable
 from conventions import plugins
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.sampler import until_next_s
+from collector.sampling.sampler import until_next_s
 from tests.collector.running_collector import Start
 
 REPLAY = """[collector.sampler]

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from collector.counters import Counters
-from collector.making import RowMaker
-from collector.pipeline import Pipeline
-from collector.sampler import row
-from collector.sampling import samplers
-from collector.scrape import ScrapedPage
-from collector.selfwatch import SelfWatch
+from collector.ingesting.making import RowMaker
+from collector.ingesting.pipeline import Pipeline
+from collector.sampling.sampler import row
+from collector.sampling.scrape import ScrapedPage
+from collector.sampling.selfwatch import SelfWatch
+from collector.sampling.sources import samplers
 from collector.settings import CollectorSettings, QueueSettings, ScrapeSettings, SettleSettings
-from collector.settle import Settler
+from collector.settling.settle import Settler
 from collector.spool.segments import Spool
 from conventions.errors import PluginError
 from store.writing import Store

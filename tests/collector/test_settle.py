@@ -15,7 +15,7 @@ from analytics import metric
 from analytics.ledger.simulation import Load, Meters, Simulated, Truth, simulate
 from analytics.metric import Window
 from collector.settings import SettleSettings
-from collector.settle import Settler, pause_s
+from collector.settling.settle import Settler, pause_s
 from store import schemas
 from store.writing import Store
 

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector import content, encoding, otlp_json, signals, slices, values, vocabulary
-from collector.batch import Batch
-from collector.decoding import decoded
-from collector.encoding import Encoding
-from collector.points import PointDecoder
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
+from collector.decoding import encoding, otlp_json, signals, slices
+from collector.decoding.batch import Batch
+from collector.decoding.bodies import decoded
+from collector.decoding.encoding import Encoding
+from collector.decoding.points import PointDecoder
+from collector.decoding.spans import SpanDecoder
+from collector.normalising import content, values, vocabulary
+from collector.normalising.recognition import every_dialect
 from conventions.errors import MalformedPayload, PayloadTooLarge
 from tests.collector.payloads import counter, span, traces
 from tests.collector.running_collector import Start

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
-from collector.values import MAX_ATTRIBUTES, MAX_TEXT
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
+from collector.normalising.values import MAX_ATTRIBUTES, MAX_TEXT
 from tests.collector.payloads import span, traces
 
 NOW_NS = time.time_ns()

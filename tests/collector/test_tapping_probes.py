@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector import columns
+from collector.decoding import columns
+from collector.ingesting.tap import Tap
 from collector.probes import otlp, simulated
-from collector.sample import ProbeContext, ProbeUnavailable, Sample
-from collector.sampler import SERVICE
-from collector.tap import Tap
+from collector.sampling.sample import ProbeContext, ProbeUnavailable, Sample
+from collector.sampling.sampler import SERVICE
 from conventions import instruments
 from conventions.instruments import HW_ENERGY, HW_POWER
 

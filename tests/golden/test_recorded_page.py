@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from collector.reading import found as read_page
-from collector.reading import named
+from collector.sampling.reading import found as read_page
+from collector.sampling.reading import named
 from collector.scrapes import dcgm, vllm
 from conventions import instruments
 from conventions.instruments import Instrument

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
 
 RECORDED = Path(__file__).parent / "otlp"
 RECEIVED_NS = 1_795_300_000_000_000_000

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.nvml.curve import Board, Failure
-from collector.sample import Sample
+from collector.sampling.sample import Sample
 from tests.collector.emulated_nvml import emulated, energy, probing
 
 ROUNDING_J = 0.003  # the counter is whole millijoules

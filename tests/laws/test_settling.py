@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.relations.settlement import settle
-from collector import news
 from collector.settings import SettleSettings
-from collector.settle import Settler
+from collector.settling import news
+from collector.settling.settle import Settler
 from store import schemas
 from store.writing import Store
 

@@ -8,8 +8,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from typer.testing import CliRunner
 
-from collector.recognition import every_dialect
-from collector.spans import SpanDecoder
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
 from store.writing import Store
 from tests.collector.payloads import span, traces
 from tokenjoule.__main__ import app

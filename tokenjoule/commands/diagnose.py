@@ -50,8 +50,8 @@ def _line(console: Console, good: bool, what: str, remedy: str) -> None:
 
 
 def _probes(console: Console) -> None:
-    from collector.hardware import load_probes, reading_cost_s
-    from collector.sample import ProbeContext, ProbeUnavailable
+    from collector.sampling.hardware import load_probes, reading_cost_s
+    from collector.sampling.sample import ProbeContext, ProbeUnavailable
     from conventions import plugins
 
     console.print("energy probes")

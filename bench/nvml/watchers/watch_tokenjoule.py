@@ -14,8 +14,8 @@ import pyarrow as pa
 from analytics.ledger.series import series
 from bench.nvml.watchers.readings import asked
 from collector.probes.nvml import Probe
-from collector.sample import ProbeContext, Sample
-from collector.sampler import until_next_s
+from collector.sampling.sample import ProbeContext, Sample
+from collector.sampling.sampler import until_next_s
 from conventions.instruments import HW_ENERGY
 
 MARGIN_S = 2.0  # of samples before the first and after the last window

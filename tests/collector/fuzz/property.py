@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 from unittest import mock
 
-from collector import compression, encoding, grpc_receiver, intake, signals, slices
-from collector.batch import Batch
-from collector.decoding import decoded
-from collector.encoding import Encoding
-from collector.intake import Sent
-from collector.logrecords import LogDecoder
-from collector.points import PointDecoder
-from collector.recognition import every_dialect
-from collector.signals import Signal
-from collector.spans import SpanDecoder
+from collector.decoding import compression, encoding, signals, slices
+from collector.decoding.batch import Batch
+from collector.decoding.bodies import decoded
+from collector.decoding.encoding import Encoding
+from collector.decoding.logrecords import LogDecoder
+from collector.decoding.points import PointDecoder
+from collector.decoding.signals import Signal
+from collector.decoding.spans import SpanDecoder
+from collector.normalising.recognition import every_dialect
+from collector.receiving import grpc_receiver, intake
+from collector.receiving.intake import Sent
 from conventions.errors import MalformedPayload, PayloadTooLarge, UnsupportedMedia
 
 LIMIT: Final = 1_000_000  # decompressed bytes

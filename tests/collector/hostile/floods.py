@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import httpx
 
-from collector.grpc_receiver import MAX_STREAMS, SERVICES
+from collector.receiving.grpc_receiver import MAX_STREAMS, SERVICES
 from tests.collector.hostile.scene import Sender, collector, lost, resident_mb, said
 from tests.collector.payloads import span, traces
 from tests.collector.running_collector import PROTOBUF, RunningCollector

@@ -8,7 +8,7 @@ import socket
 import time
 from contextlib import suppress
 
-from collector.connections import raise_file_limit
+from collector.receiving.connections import raise_file_limit
 from tests.collector.hostile.scene import Sender, collector, lost, resident_mb, said
 from tests.collector.running_collector import RunningCollector
 

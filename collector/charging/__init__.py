@@ -1,0 +1,1 @@
+"""What joules cost: carbon intensities and prices for the minutes that are settled."""

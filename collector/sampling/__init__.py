@@ -1,0 +1,1 @@
+"""What the collector reads by itself: devices, processes, metrics pages, its own health."""

@@ -1,0 +1,1 @@
+"""New spans and data points become requests, attempts and joules, a bucket at a time."""

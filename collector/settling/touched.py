@@ -1,0 +1,209 @@
+"""Everything of the buckets that one settling pass replaces: what is new settled, the rest as it was stored.
+
+Only the traces with new spans are settled from their spans; rows of other requests in the same buckets are read back
+from the store, because settling a span costs about fifty times as much as reading its row.
+"""
+
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analytics.charges.intervals import CHARGES, Charging, PerJoule, charged
+from analytics.charges.requests import with_cost, with_energy_charges, with_reported_cost
+from analytics.ledger.attribution import attribute
+from analytics.ledger.inputs import MARGIN_S, LedgerInputs, LedgerResult
+from analytics.ledger.requests import with_energy
+from analytics.ledger.rows import ATTEMPT_ENERGY
+from analytics.ledger.spending import spent
+from analytics.relations.settlement import MINUTE_NS, Settlement, settle
+from collector.settling import jobs
+from conventions import instruments
+from store.writing import Store
+
+SECOND_NS: Final = 1_000_000_000
+MARGIN_NS: Final = round(MARGIN_S * SECOND_NS)
+HISTORY_NS: Final = 900 * SECOND_NS  # before what is being settled: constants and idle power are found on it
+LONGEST_CALL_NS: Final = 86_400 * SECOND_NS
+"""A span that claims to have lasted for years must not become millions of minutes."""
+ENERGY_RELATIONS: Final = ("attempt_energy", "energy_intervals", "energy_spent")  # by the minute they were spent
+METRICS: Final = [
+    instruments.HW_ENERGY.name,
+    instruments.HW_IDLE_POWER.name,
+    instruments.HOST_CPU_TIME.name,
+    instruments.PROCESS_CPU_TIME.name,
+    *(counter.name for counter in instruments.ENGINE_COUNTERS),
+]
+Minutes = set[int]
+Runs = list[tuple[int, int]]
+
+POINTS: Final = """
+    SELECT metric, time_ns, start_ns, value, engine, device, device_type, source, scope, quality,
+           resource['host.name'] AS host
+    FROM metric_points
+    WHERE metric IN (SELECT unnest($metrics)) AND time_ns >= $low AND time_ns < $high
+      AND temporality IS DISTINCT FROM 'delta'"""
+STORED: Final = """
+    SELECT * FROM {relation}_bucketed
+    WHERE bucket_ns BETWEEN $low AND $high AND bucket_ns IN (SELECT unnest($buckets::BIGINT[]))"""
+STORED_NEAR: Final = """
+    SELECT DISTINCT bucket_ns FROM attempts_bucketed
+    WHERE started_at >= make_timestamp($begin // 1000) AND started_at < make_timestamp($high // 1000)
+      AND ended_at >= make_timestamp($low // 1000)"""
+STORED_CHARGES: Final = f"""
+    SELECT device, started_at, total_j, {", ".join(CHARGES.names)} FROM energy_intervals
+    WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)"""
+STORED_ENERGY: Final = f"""
+    SELECT {", ".join(ATTEMPT_ENERGY.names)} FROM attempt_energy
+    WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)"""
+
+
+class Touched:
+    """Everything of the buckets that one pass replaces."""
+
+    def __init__(
+        self,
+        store: Store,
+        fresh: pa.Table,
+        energy: Runs,
+        energy_end: int,
+        horizon: int,
+        charging: Charging | None = None,
+    ) -> None:
+        self._store = store
+        self._charging = charging
+        self._energy_end = energy_end
+        self._energy_minutes = {minute for low, high in energy for minute in range(low, high, MINUTE_NS)}
+        settled, starts = settle(fresh), start_minutes(fresh)
+        self._buckets = starts.union(*(self._stored_near(low - MARGIN_NS, high + MARGIN_NS) for low, high in energy))
+        requests, attempts = self._stored("requests"), self._stored("attempts")
+        kept = _untouched(requests, settled, pc.unique(fresh["trace_id"]), horizon)
+        mine = pc.is_in(attempts["request_id"], value_set=kept["request_id"].combine_chunks())
+        self._requests = with_reported_cost(_joined(kept, settled.requests))
+        self._attempts = _joined(attempts.filter(mine), settled.attempts)
+        self._ledger = [self._split(low, high) for low, high in energy]
+
+    def write(self) -> None:
+        """Replace the buckets, in one transaction."""
+        energy = pa.concat_tables([ATTEMPT_ENERGY.empty_table(), *(one.attempt_energy for one in self._ledger)])
+        kept = self._kept_energy(self._attempts)
+        every = pa.concat_tables([energy, kept])
+        requests, attempts = with_energy(self._requests, self._attempts, every, self._qualities())
+        buckets, minutes = sorted(self._buckets), sorted(self._energy_minutes)
+        tables = {"requests": requests, "attempts": attempts, "attempt_energy": energy}
+        if self._ledger:
+            intervals = pa.concat_tables([one.intervals for one in self._ledger])
+            if self._charging:
+                intervals = charged(intervals, self._charging)
+                rates = PerJoule(pa.concat_tables([*self._kept_charges(kept), intervals], promote_options="default"))
+                requests = with_energy_charges(requests, rates.charge(every), rates)
+            tables |= {"energy_intervals": intervals, "energy_spent": spent(energy, requests, attempts, intervals)}
+        tables["requests"] = with_cost(requests, self._charging.prices if self._charging else None)
+        listed = dict.fromkeys(("requests", "attempts"), buckets) | dict.fromkeys(ENERGY_RELATIONS, minutes)
+        self._store.replace_buckets(tables, listed)
+
+    def models(self) -> pa.Table:
+        """Constants fitted on the newest stretch of energy."""
+        return self._ledger[-1].step_models if self._ledger else pa.table({})
+
+    def _stored_near(self, low: int, high: int) -> Minutes:
+        """Buckets of stored requests with an attempt in [low, high)."""
+        bounds = {"begin": low - LONGEST_CALL_NS, "low": low, "high": high}
+        return set(self._store.query(STORED_NEAR, bounds)["bucket_ns"].to_pylist())
+
+    def _stored(self, relation: str) -> pa.Table:
+        listed = sorted(self._buckets) or [0]
+        named = {"buckets": listed, "low": listed[0], "high": listed[-1]}
+        return self._store.query(STORED.format(relation=relation), named)
+
+    def _split(self, low: int, high: int) -> LedgerResult:
+        high = min(high, self._energy_end)
+        points = self._store.query(POINTS, {"metrics": METRICS, "low": low - HISTORY_NS, "high": high + MARGIN_NS})
+        near = _overlapping(self._attempts, low - MARGIN_NS, high + MARGIN_NS)
+        used = jobs.cpu_seconds(self._store, low - HISTORY_NS, high + MARGIN_NS)
+        return attribute(LedgerInputs(points, near, (low, high), self._models_before(), jobs=used))
+
+    def _models_before(self) -> pa.Table:
+        return self._store.query(
+            "SELECT * FROM step_models"
+            " QUALIFY row_number() OVER (PARTITION BY engine, device, method ORDER BY fitted_at DESC) = 1"
+        )
+
+    def _kept_energy(self, attempts: pa.Table) -> pa.Table:
+        """Joules of ``attempts`` in minutes that this pass leaves alone."""
+        if not attempts.num_rows:
+            return ATTEMPT_ENERGY.empty_table()
+        reach = pc.min_max(_ns(attempts["ended_at"])).as_py()["max"] + MARGIN_NS
+        bounds = {"low": min(self._buckets) - MARGIN_NS, "high": reach}
+        stored = self._store.query(STORED_ENERGY, bounds).cast(ATTEMPT_ENERGY)
+        minute = pc.multiply(pc.divide(_ns(stored["started_at"]), MINUTE_NS), MINUTE_NS)
+        mine = pc.is_in(stored["request_id"], value_set=pc.unique(attempts["request_id"]))
+        return stored.filter(pc.and_(mine, pc.invert(pc.is_in(minute, value_set=_int64(self._energy_minutes)))))
+
+    def _kept_charges(self, kept: pa.Table) -> list[pa.Table]:
+        """The charged intervals that ``kept`` joules were spent in."""
+        if not kept.num_rows:
+            return []
+        reach = pc.min_max(_ns(kept["started_at"])).as_py()
+        stored = self._store.query(STORED_CHARGES, {"low": reach["min"], "high": reach["max"]})
+        minute = pc.multiply(pc.divide(_ns(stored["started_at"]), MINUTE_NS), MINUTE_NS)
+        return [stored.filter(pc.invert(pc.is_in(minute, value_set=_int64(self._energy_minutes))))]
+
+    def _qualities(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for one in self._ledger:
+            rows = one.intervals.group_by(["device", "quality"]).aggregate([])
+            found |= dict(zip(rows["device"].to_pylist(), rows["quality"].to_pylist(), strict=True))
+        return found
+
+
+def start_minutes(spans: pa.Table) -> Minutes:
+    """Minutes in which call spans start: every bucket in which their requests are or ever were."""
+    starts = spans.filter(pc.is_valid(spans["role"]))["start_ns"]
+    return set(pc.unique(pc.multiply(pc.divide(starts, MINUTE_NS), MINUTE_NS)).to_pylist())
+
+
+def _untouched(requests: pa.Table, settled: Settlement, traces: pa.Array, horizon: int) -> pa.Table:
+    """Stored requests that stay: of other traces, and of these traces from before the spans that were read."""
+    again = pc.is_in(requests["request_id"], value_set=settled.requests["request_id"].combine_chunks())
+    reread = pc.greater_equal(_ns(requests["ended_at"]), horizon)
+    replaced = pc.and_(pc.is_in(requests["trace_id"], value_set=traces), reread)
+    return requests.filter(pc.invert(pc.or_(again, replaced)))
+
+
+def _joined(kept: pa.Table, fresh: pa.Table) -> pa.Table:
+    """Stored and freshly settled rows as one table, ordered by start so that they lie on disk in order of time."""
+    if not kept.num_rows:
+        return fresh
+    rows = pa.concat_tables([kept.select(fresh.column_names).cast(fresh.schema), fresh])
+    return rows.sort_by("started_at").combine_chunks()
+
+
+def _overlapping(attempts: pa.Table, low: int, high: int) -> pa.Table:
+    begin, end = _ns(attempts["started_at"]), _ns(attempts["ended_at"])
+    return attempts.filter(pc.and_(pc.less(begin, high), pc.greater_equal(end, low)))
+
+
+def minutes_of(low: int, high: int) -> Minutes:
+    """The minutes that [low, high] touches, of a day at most."""
+    low = max(low, high - LONGEST_CALL_NS)
+    return set(range(low // MINUTE_NS * MINUTE_NS, high + 1, MINUTE_NS))
+
+
+def runs_of(minutes: Minutes) -> Runs:
+    """Neighbouring minutes joined into [low, high)."""
+    runs: Runs = []
+    for minute in sorted(minutes):
+        if runs and runs[-1][1] == minute:
+            runs[-1] = (runs[-1][0], minute + MINUTE_NS)
+        else:
+            runs.append((minute, minute + MINUTE_NS))
+    return runs
+
+
+def _ns(moments: Any) -> Any:
+    return pc.multiply(pc.cast(moments.cast(pa.timestamp("us")), pa.int64()), 1000)
+
+
+def _int64(values: Minutes) -> pa.Array:
+    return pa.array(sorted(values), pa.int64())
