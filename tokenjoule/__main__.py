@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from conventions.errors import TokenjouleError
-from tokenjoule.commands import check, demonstrate, diagnose, export, keep, load, operate, query, report
+from tokenjoule.commands import check, demonstrate, diagnose, evaluate, export, keep, load, operate, query, report
 
 app = typer.Typer(
     name="tokenjoule",
@@ -26,6 +26,7 @@ app.command("load", context_settings=load.PASS_ON)(load.load)
 app.command("compare")(load.compare)
 app.command("query")(query.query)
 app.command("check")(check.check)
+app.command("evaluate")(evaluate.evaluate)
 app.command("backup")(keep.backup)
 app.command("restore")(keep.restore)
 app.command("doctor")(diagnose.doctor)

@@ -1,0 +1,1 @@
+"""Ways to serve the shipped models: one TOML file is one variant, its file name is its name."""
