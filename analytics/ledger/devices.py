@@ -20,6 +20,7 @@ from analytics.ledger.series import Series, series
 from conventions import instruments
 
 IDLE_QUANTILE: Final = 0.1  # of the power of intervals without engine work: other processes come and go on a host
+SAME_STATE: Final = 0.05  # above that quantile: a meter's noise around one power at rest, not other processes
 IDLE_INTERVALS: Final = 3  # so many are needed, else the lowest power ever seen stands in
 INTERCEPT_INTERVALS: Final = 20
 INTERCEPT_SPREAD: Final = 0.3  # of the busiest: without load that varies there is no line
@@ -106,21 +107,27 @@ def idle_power(
 ) -> tuple[float, str]:
     """Watts at no load and what they rest on, from intervals' power, busy cores (NaN: unknown) and lack of engine work.
 
-    ``stated`` by an estimating probe; else ``quiet``: a low quantile over intervals without engine work, or, with fewer
-    than three, what was found ``before`` or the ``lowest`` power of any interval if that is less. Both are too high on
-    a device that never idled, so a CPU's is also read off where its power at zero busy cores would be (``intercept``),
-    and the lower one is taken.
+    ``stated`` by an estimating probe; else ``quiet``: the median of the lowest state over intervals without engine
+    work, or, with fewer than three, what was found ``before`` or the ``lowest`` power of any interval if that is less.
+    Both are too high on a device that never idled, so a CPU's is also read off where its power at zero busy cores would
+    be (``intercept``), and the lower one is taken.
     """
     if device.stated_idle_w is not None:
         return device.stated_idle_w, "stated"
     if int(quiet.sum()) >= IDLE_INTERVALS:
-        found = [(float(np.quantile(power[quiet], IDLE_QUANTILE)), "quiet")]
+        found = [(_lowest_state(power[quiet]), "quiet")]
     else:
         found = [] if prior_idle_w is None else [(prior_idle_w, "before")]
         found += [(float(power.min()), "lowest")] if len(power) else []
     intercept = _intercept(power, cores)
     found += [] if intercept is None else [(intercept, "intercept")]
     return min(found, default=(0.0, "lowest"))
+
+
+def _lowest_state(power: Floats) -> float:
+    """The median of what lies close to a low quantile: the quantile alone is low by the meter's noise."""
+    low = float(np.quantile(power, IDLE_QUANTILE))
+    return float(np.median(power[power <= low * (1 + SAME_STATE)]))
 
 
 def _intercept(power: Floats, cores: Floats) -> float | None:

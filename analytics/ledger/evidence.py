@@ -29,6 +29,7 @@ class Evidence:
     claims: Placed
     known: Flags  # (intervals,)
     ticks: float = 1.0  # exports per interval: at every one of them a step may be counted on either side
+    occupied: float | None = None  # spans alone: share of time in which one runs. None: all work is counted
 
 
 def from_counters(engine: Engine, work: Work, samples: Floats, edges: Floats) -> Evidence:
@@ -55,7 +56,18 @@ def from_spans(work: Work, samples: Floats, edges: Floats, *, busy: bool = False
         claims = claim(work, cells, *paced(work), generated=False)
     placed = place_claims(claims, placement(cells, np.ones(len(cells) - 1, np.bool_), cells, edges))
     unclaimed = np.zeros((len(edges) - 1, NUM_COMPONENTS))
-    return Evidence(_work(placed, unclaimed), unclaimed, placed, np.ones(len(edges) - 1, np.bool_))
+    known = np.ones(len(edges) - 1, np.bool_)
+    return Evidence(_work(placed, unclaimed), unclaimed, placed, known, occupied=_occupied(work))
+
+
+def _occupied(work: Work) -> float:
+    """Share of the time from the first to the last visible attempt in which at least one runs; 1 without any."""
+    if not len(work):
+        return 1.0
+    order = np.argsort(work.prefill_from)
+    begun, until = work.prefill_from[order], np.maximum.accumulate(ended(work)[order])
+    empty = np.maximum(begun[1:] - until[:-1], 0.0).sum()
+    return float(1 - empty / (until[-1] - begun[0]))
 
 
 def jointly_known(evidence: Sequence[Evidence], visible: Sequence[Flags]) -> Flags:
@@ -86,7 +98,7 @@ def silenced(evidence: Evidence, intervals: Flags) -> Evidence:
     kept = Placed(claims.attempts[keep], claims.intervals[keep], claims.parts[keep])
     mask = intervals[:, None]
     known = evidence.known & intervals
-    return Evidence(evidence.work * mask, evidence.unclaimed * mask, kept, known, evidence.ticks)
+    return replace(evidence, work=evidence.work * mask, unclaimed=evidence.unclaimed * mask, claims=kept, known=known)
 
 
 def _work(placed: Placed, unclaimed: Floats) -> Floats:

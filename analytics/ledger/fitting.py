@@ -7,6 +7,7 @@ residuals of a first pass (feasible generalised least squares, Aitken 1935). It 
 is affine; ``local`` fits on intervals that are alike say how much that matters.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,12 +78,13 @@ def fit_affine(work: Floats, active: Floats, usable: Flags) -> Fit | None:
     """
     usable = usable & (work.sum(axis=(1, 2)) > 0)
     flat = work.reshape(len(work), -1)
-    x, y, merged = _merge(flat, active, usable)
+    merged = list(_merged(flat, active, usable))
     for form in FORMS:
-        columns = _columns(form, work.shape[1], x)
-        solved = _solved(x, y, columns)
-        if solved is not None:
-            return _fit(solved, Intervals(flat, active, usable), columns, merged, work.shape[1])
+        for x, y, size in merged:
+            columns = _columns(form, work.shape[1], x)
+            solved = _solved(x, y, columns)
+            if solved is not None:
+                return _fit(solved, Intervals(flat, active, usable), columns, size, work.shape[1])
     return None
 
 
@@ -190,12 +192,14 @@ def _local(rows: Intervals, columns: Ints, constants: Floats, by: Floats) -> Loc
     return Local(np.maximum(found, 0.0), group)
 
 
-def _merge(x: Floats, y: Floats, usable: Flags) -> tuple[Floats, Floats, int]:
-    """Rows summed over runs of neighbouring usable intervals: the longest runs that leave enough rows."""
+def _merged(x: Floats, y: Floats, usable: Flags) -> Iterator[tuple[Floats, Floats, int]]:
+    """Rows summed over runs of neighbouring usable intervals, from the longest runs that leave enough rows.
+
+    Shorter ones keep intervals at the edges of load, whose different work may tell apart what long runs cannot.
+    """
     for size in MERGES:
         count = len(y) // size
         whole = usable[: count * size].reshape(count, size).all(axis=1)
         if whole.sum() >= MERGED_ENOUGH or size == 1:
-            break
-    summed_x = x[: count * size].reshape(count, size, -1).sum(axis=1)[whole]
-    return summed_x, y[: count * size].reshape(count, size).sum(axis=1)[whole], size
+            summed_x = x[: count * size].reshape(count, size, -1).sum(axis=1)[whole]
+            yield summed_x, y[: count * size].reshape(count, size).sum(axis=1)[whole], size

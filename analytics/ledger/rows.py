@@ -125,16 +125,18 @@ class Rows:
         self._intervals.append(pa.table(filled, schema=INTERVALS))
 
     def _add_attempts(self, device: Device, share: Share, work: Work) -> None:
-        inside = self._inside[share.intervals]
-        entries = np.flatnonzero(inside & (share.joules.sum(axis=1) > 0))
-        joules, whole = share.joules[entries], share.joules[entries].sum(axis=1)
+        sums = share.joules.sum(axis=1)
+        said = (sums > 0) | (share.variance_j2 > 0)  # 0 J with an error: the meter's noise hid what was used
+        entries = np.flatnonzero(self._inside[share.intervals] & said)
+        joules, whole = share.joules[entries], sums[entries]
         origin = pa.array(work.rows[share.attempts[entries]])
         identity = self._inputs.attempts.select(["request_id", "attempt"]).take(origin).combine_chunks()
         started = self._edges.take(share.intervals[entries])
         for component in COMPONENTS:
             own = joules[:, [name == component for name in PUBLISHED]].sum(axis=1)
-            kept = np.flatnonzero(own > 0)
-            variance = share.variance_j2[entries][kept] * own[kept] / whole[kept]
+            kept = np.flatnonzero((own > 0) | ((whole == 0) & (component == COMPONENTS[0])))
+            part = np.divide(own[kept], whole[kept], out=np.ones(len(kept)), where=whole[kept] > 0)
+            variance = share.variance_j2[entries][kept] * part
             self._energy.append(
                 pa.table(
                     {

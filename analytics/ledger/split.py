@@ -15,6 +15,7 @@ from analytics.ledger.components import DECODE, DECODE_CONTEXT, NUM_COMPONENTS, 
 from analytics.ledger.evidence import Evidence
 from analytics.ledger.fitting import Fit
 from analytics.ledger.inputs import Flags, Floats, Ints
+from analytics.ledger.unseen import overcharge
 
 GRANULE: Final = 2 / 12  # steps², the variance of two exports that cut a step anywhere
 FIRST_STEP: Final = 0.5  # of b: experts that wake with a prompt (energy.md §3.3: mixtures of experts bend the line)
@@ -45,10 +46,12 @@ def split(active: Floats, evidence: tuple[Evidence, ...], fit: Fit) -> tuple[lis
     explained = whole > NEGLIGIBLE * whole.mean()
     scale = np.divide(active, whole, out=np.zeros_like(active), where=explained)
     flat = np.concatenate([one.work for one in evidence], axis=1)
+    partial = fit.covariance is not None and any(one.occupied is not None for one in evidence)
+    unseen = overcharge(active, whole, evidence, fit.constants) if partial else 0.0
     shares = []
     for row, one in enumerate(evidence):
         joules = one.claims.parts * fit.constants[row] * scale[one.claims.intervals][:, None]
-        variance = _variance(row, one, fit, flat, whole, active)
+        variance = _variance(row, one, fit, flat, whole, active) + (unseen * joules.sum(axis=1)) ** 2
         claimed = np.bincount(one.claims.intervals, joules.sum(axis=1), len(active)).astype(np.float64)
         unclaimed = scale * (one.unclaimed @ fit.constants[row])
         entries = (one.claims.attempts, one.claims.intervals, joules, variance)
@@ -66,6 +69,8 @@ def _variance(row: int, one: Evidence, fit: Fit, flat: Floats, whole: Floats, ac
     4. granularity: at every export one step may be counted on either side, and what it carries with it;
     5. a step that carries a prompt may cost more or less than b, and the prompt is the reason;
     6. steps that nobody claims: the visible may have shared theirs with them or not (uniform).
+
+    Where spans are all there is, ``split`` adds what requests without spans may have used (``unseen``).
     """
     entries, parts = one.claims.intervals, one.claims.parts
     if fit.covariance is None or fit.residual_rms_j is None:
@@ -83,7 +88,7 @@ def _variance(row: int, one: Evidence, fit: Fit, flat: Floats, whole: Floats, ac
         explained = ratio(active, (flat * alternative).sum(axis=1))
         variance += ((parts * alternative[entries, columns]).sum(axis=1) * explained[entries] - joules) ** 2
     noise = np.maximum(np.abs(active - whole), NOISE_FLOOR * fit.residual_rms_j)
-    variance += (joules * ratio(noise, active)[entries]) ** 2
+    variance += ((parts @ own) * ratio(noise, whole)[entries]) ** 2
     return np.asarray(variance + _unseen(one, own) * per_joule**2)
 
 

@@ -44,3 +44,11 @@ def test_quiet_intervals_and_a_probes_own_word_come_first() -> None:
     quiet = power < 30
     assert idle_power(power, np.full(30, np.nan), quiet, CPU, None) == (21.0, "quiet")
     assert idle_power(power, np.full(30, np.nan), quiet, replace(CPU, stated_idle_w=7.0), None) == (7.0, "stated")
+
+
+def test_a_noisy_meter_does_not_make_the_power_at_rest_look_low() -> None:
+    power = 80.0 * (1 + np.random.default_rng(4).normal(0, 0.012, 200))
+    power[150:] += 200.0  # another process, a quarter of the time
+    found, basis = idle_power(power, np.full(200, np.nan), np.ones(200, np.bool_), replace(CPU, kind="gpu"), None)
+    assert basis == "quiet"
+    assert found == pytest.approx(80.0, rel=0.004)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from analytics.ledger.attribution import attribute
@@ -19,11 +20,13 @@ def machine(truth: Truth, batch: float, meters: Meters = BOARD) -> Simulated:
     return simulate(load_for(batch, SECONDS, chat(8_000, 1), truth), truth, meters, seed=1)
 
 
-def errors(simulated: Simulated, rule: str = "auto", missing: float = 0.0) -> Errors:
+def errors(simulated: Simulated, rule: str = "auto", missing: float = 0.0, *, counted: bool = True) -> Errors:
+    """``counted``: the engine exports its counters; else spans and the meter are all there is."""
     seen = np.random.default_rng(3).uniform(size=len(simulated.true_j)) >= missing
-    attempts = simulated.attempts.filter(seen)
+    attempts, points = simulated.attempts.filter(seen), simulated.points
+    points = points if counted else points.filter(pc.is_null(points["engine"]))
     settings = LedgerSettings(rule=rule)
-    result = attribute(LedgerInputs(simulated.points, attempts, simulated.window_ns, settings=settings))
+    result = attribute(LedgerInputs(points, attempts, simulated.window_ns, settings=settings))
     joules, stated = per_request(result.attempt_energy, len(seen))
     return scored(joules[seen], simulated.true_j[seen], stated[seen])
 
@@ -32,7 +35,7 @@ def errors(simulated: Simulated, rule: str = "auto", missing: float = 0.0) -> Er
 @pytest.mark.parametrize("rule", ["counters_affine", "spans_affine"])
 @pytest.mark.parametrize("batch", [2, 8, 64])
 def test_an_affine_machine_is_split_well_and_the_errors_say_how_well(batch: float, rule: str, skew_s: float) -> None:
-    found = errors(machine(H100_8B, batch, replace(BOARD, skew_s=skew_s)), rule)
+    found = errors(machine(H100_8B, batch, replace(BOARD, skew_s=skew_s)), rule, counted=rule == "counters_affine")
     assert found.median < 0.04
     assert found.p95 < 0.15
     assert abs(found.bias) < 0.01
@@ -61,6 +64,19 @@ def test_a_gpu_that_its_power_cap_holds_still_is_admitted_to() -> None:
 @pytest.mark.parametrize("batch", [2, 8, 64])
 def test_company_that_sends_no_spans_is_admitted_to(batch: float) -> None:
     assert errors(machine(H100_8B, batch), missing=NO_SPANS).coverage >= 0.9
+
+
+@pytest.mark.parametrize(("batch", "missing"), [(2, 0.1), (8, 0.1), (8, 0.25), (64, 0.1), (64, 0.25)])
+def test_company_without_spans_or_counters_shows_in_what_the_meter_varies_by(batch: float, missing: float) -> None:
+    assert errors(machine(H100_8B, batch), missing=missing, counted=False).coverage >= 0.9
+
+
+def test_with_all_spans_there_nothing_is_thought_to_be_missing() -> None:
+    simulated = machine(H100_8B, 8)
+    points = simulated.points.filter(pc.is_null(simulated.points["engine"]))
+    result = attribute(LedgerInputs(points, simulated.attempts, simulated.window_ns))
+    joules, stated = per_request(result.attempt_energy, len(simulated.true_j))
+    assert np.median(stated / joules) < 0.1
 
 
 @pytest.mark.parametrize("meters", [Meters(sample_offset_s=0.061), Meters(sample_s=1.0, sample_offset_s=0.061), BOARD],
