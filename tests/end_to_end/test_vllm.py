@@ -48,7 +48,8 @@ def test_fifty_requests_through_gateway_and_vllm_count_once_and_carry_energy(vll
     assert sum(row["output_tokens"] for row in rows) == expected
     assert {row["tier"] for row in rows} == {"expert"}
     assert {row["first_token_origin"] for row in rows} == {"engine"}
-    assert all(row["energy_j"] is not None and row["energy_j"] > 0 for row in rows)
+    free = [row for row in rows if row["energy_j"] is None or row["energy_j"] <= 0]
+    assert not free, f"{free} in {vllm.query('SELECT * FROM energy_intervals ORDER BY started_at')}"
     assert {row["energy_quality"] for row in rows} <= {"measured", "estimated"}
 
 
