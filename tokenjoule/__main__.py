@@ -8,7 +8,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from conventions.errors import TokenjouleError
-from tokenjoule.commands import check, demonstrate, diagnose, evaluate, export, keep, load, operate, query, report
+from tokenjoule.commands import (
+    check,
+    demonstrate,
+    diagnose,
+    evaluate,
+    export,
+    keep,
+    ledger,
+    load,
+    operate,
+    query,
+    report,
+)
 
 app = typer.Typer(
     name="tokenjoule",
@@ -30,6 +42,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("backup")(keep.backup)
 app.command("restore")(keep.restore)
 app.command("doctor")(diagnose.doctor)
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(report.app, name="report")
 app.add_typer(export.app, name="export")
 
