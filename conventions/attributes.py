@@ -77,6 +77,7 @@ DRAFT_PROPOSED: Final = "tokenjoule.speculation.proposed"
 DRAFT_ACCEPTED: Final = "tokenjoule.speculation.accepted"
 SHED_REASON: Final = "tokenjoule.shed.reason"
 ESCALATED_FROM: Final = "tokenjoule.escalated_from"
+CONFIDENCE: Final = "tokenjoule.confidence"  # calibrated chance that an answer is right, 0 to 1
 DEFERRED_S: Final = "tokenjoule.deferred_s"
 RUN_ID: Final = "tokenjoule.run.id"
 RUN_ARM: Final = "tokenjoule.run.arm"

@@ -67,9 +67,9 @@ def run(plan: Plan, console: Console) -> dict[str, Any]:
     seats, skipped = _seats(plan)
     deployment = verdict.load(plan.deployment)
     answers: dict[str, list[Answer]] = {}
-    with collecting(plan, seats) as collector, _progress(console) as progress:
+    with collecting(plan, seats) as collector, progress_on(console) as progress:
         for seat in seats:
-            with serving(seat, plan, collector) as server:
+            with serving(seat, plan.models, plan.directory, collector) as server:
                 task = progress.add_task(seat.name, total=len(plan.questions))
                 told = lambda task=task: progress.advance(task)  # noqa: E731
                 answers[seat.name] = asking.ask(server, plan.questions, plan.concurrency, told)
@@ -111,19 +111,21 @@ def collecting(plan: Plan, seats: Sequence[Seat]) -> Iterator[str]:
 
 
 @contextmanager
-def serving(seat: Seat, plan: Plan, collector: str, *, logprobs: bool = False) -> Iterator[Server]:
+def serving(seat: Seat, models: Path, directory: Path, collector: str | None = None) -> Iterator[Server]:
     """The variant's engines, and its gateway if it has one; leaving it stops them, which flushes their telemetry.
 
-    Both ends wait until the collector has read the engines' CPU time: work before the first reading and after the last
-    one has no price.
+    With a collector both ends wait until it has read the engines' CPU time: work before the first reading and after the
+    last one has no price.
     """
-    config = _written(plan.directory / f"{seat.name}.toml", {"serving": _serving(seat, plan.models, collector)})
-    with stack.Stack(plan.directory / "logs" / seat.name) as running:
+    config = _written(directory / f"{seat.name}.toml", {"serving": _serving(seat, models, collector)})
+    with stack.Stack(directory / "logs" / seat.name) as running:
         urls = running.start_in_order(stack.specs(config, only=SERVING))
         last = urls.get("gateway") or next(iter(urls.values()))
-        _await_meter(seat, collector)
-        yield Server(last, seat.variant.model, logprobs)
-        _await_meter(seat, collector)
+        if collector:
+            _await_meter(seat, collector)
+        yield Server(last, seat.variant.model)
+        if collector:
+            _await_meter(seat, collector)
 
 
 def _await_meter(seat: Seat, collector: str) -> None:
@@ -161,8 +163,8 @@ def seat(name: str, found: Variant) -> Seat:
     return Seat(name, found, {model: free_port() for model in found.engines}, free_port())
 
 
-def _serving(seat: Seat, models: Path, collector: str) -> dict[str, Any]:
-    common = {"otlp_endpoint": collector, "host": "127.0.0.1"}
+def _serving(seat: Seat, models: Path, collector: str | None) -> dict[str, Any]:
+    common = {"host": "127.0.0.1", **({"otlp_endpoint": collector} if collector else {})}
     engines = {
         seat.engine_name(model): {**given, **common, "port": seat.ports[model], "served_model": model}
         for model, given in seat.variant.engine_settings(models).items()
@@ -219,6 +221,7 @@ def _written(path: Path, values: Mapping[str, Any]) -> Path:
     return path
 
 
-def _progress(console: Console) -> Progress:
+def progress_on(console: Console) -> Progress:
+    """A bar per variant."""
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)

@@ -12,8 +12,8 @@ from analytics.reports.quantities import UNKNOWN, quantity
 
 Document = Mapping[str, Any]
 _COLUMNS: Final = (
-    "variant", "easy", "hard", "mix [95 %]", "TTFT p50 / p95", "ITL p50 / p95", "E2E p50 / p95", "J per request",
-    "per token", "per right answer", "weights",
+    "variant", "easy", "hard", "mix [95 %]", "TTFT p50 / p95", "ITL p50 / p95", "E2E p50 / p95",
+    "J/request", "J/token", "J/right", "weights",
 )  # fmt: skip
 _WORTH: Final = {True: "yes", False: "no", None: "not known"}
 
@@ -52,7 +52,7 @@ def markdown(document: Document) -> str:
                 "against",
                 "exact",
                 "only right here / there (p)",
-                "J per request",
+                "J/request",
                 "E2E p50",
                 "weights",
                 "worth it",
@@ -114,7 +114,8 @@ def _notes(document: Document) -> list[str]:
         if row["failed"]:
             notes.append(f"{row['name']}: {row['failed']} requests failed and count as wrong.")
         if uncovered := row["energy"]["uncovered"]:
-            notes.append(f"{row['name']}: the ledger has no joules of {uncovered} requests; their cost is missing.")
+            priced = row["exact"]["mix"]["asked"] - uncovered
+            notes.append(f"{row['name']}: joules are of {priced} requests; the meter has a gap at the others.")
         if tiers := row["answered_by"]["tiers"]:
             shares = ", ".join(f"{tier} {count}" for tier, count in tiers.items())
             notes.append(f"{row['name']}: answered by {shares}; {row['answered_by']['escalated']} after an escalation.")

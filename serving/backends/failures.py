@@ -5,7 +5,8 @@ from typing import Literal
 from conventions.errors import UpstreamError
 
 Outcome = Literal["answered", "refused", "failed", "cancelled"]
-"""``refused``: the backend did not take the request; ``failed``: it took it and did not finish it."""
+"""``refused``: the backend did not take the request, or its answer was not good enough; ``failed``: it took it and did
+not finish it."""
 
 RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 

@@ -34,6 +34,10 @@ class Call:
     tier: str | None = None
     policy: str | None = None
     reason: str | None = None
+    escalated_from: str | None = None
+    """The tier whose answer was not shown."""
+    confidence: float | None = None
+    """Chance that the answer on trial was right."""
     cache_key: str | None = None
     cache_result: str | None = None
     upstream_s: float = 0.0

@@ -5,13 +5,11 @@ import time
 from dataclasses import dataclass
 
 from serving.caching._types import Question, ResponseCache, StoredAnswer
-from serving.gateway import replay
+from serving.gateway import replay, whole
 from serving.gateway.call import Call, Delivery
 from serving.gateway.relay import Recording
 
 logger = logging.getLogger(__name__)
-
-EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Memory:
         if kept is None:
             return False
         call.tier = kept.tier
-        await (_deliver_stream if call.ask.streamed else _deliver_body)(kept, call, delivery)
+        await whole.deliver(kept.body, call, delivery)
         call.outcome = "answered"
         return True
 
@@ -53,18 +51,3 @@ class Memory:
             return None
         question = Question(call.tenant, call.operation, call.ask.parameters(), call.ask.is_deterministic)
         return self.cache.key(question)
-
-
-async def _deliver_body(kept: StoredAnswer, call: Call, delivery: Delivery) -> None:
-    call.observation.see_body(kept.body)
-    await delivery.whole(kept.body, "application/json")
-
-
-async def _deliver_stream(kept: StoredAnswer, call: Call, delivery: Delivery) -> None:
-    assert call.ask is not None
-    now_s = time.perf_counter()
-    for event in replay.as_events(kept.body, call.operation):
-        only_usage = call.observation.see_event(event, now_s)
-        if call.ask.include_usage or not only_usage:
-            await delivery.piece(event, EVENT_STREAM)
-    await delivery.end()

@@ -35,6 +35,8 @@ class Try:
     headers: dict[str, str]
     outcome: Outcome = "failed"
     error_type: str | None = None
+    confidence: float | None = None
+    """Chance that its answer is right, where that was judged."""
 
     def end(self, outcome: Outcome, error_type: str | None) -> None:
         """Note how it went."""
@@ -89,6 +91,8 @@ def _identity(call: Call) -> dict[str, AttributeValue | None]:
         names.ENGINE: call.backend.name if call.backend else None,
         names.ROUTE_POLICY: call.policy,
         names.ROUTE_REASON: call.reason,
+        names.CONFIDENCE: call.confidence,
+        names.ESCALATED_FROM: call.escalated_from,
         names.CACHE_RESULT: call.cache_result,
         names.OUTCOME: call.outcome,
         names.ERROR_TYPE: call.error_type,
@@ -135,6 +139,7 @@ def _attempt(backend: Backend, number: int, current: Try) -> dict[str, Attribute
         names.ATTEMPT: number,
         names.OUTCOME: current.outcome,
         names.ERROR_TYPE: current.error_type,
+        names.CONFIDENCE: current.confidence,
         names.SERVER_ADDRESS: backend.address,
         names.SERVER_PORT: backend.port,
     }

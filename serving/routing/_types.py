@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from conventions.confidence import TokenOdds
+
 AUTO_MODEL = "auto"
 """The public model name that leaves the choice among all backends to the policy."""
 
@@ -46,20 +48,48 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A whole answer that the client has not seen: whose it is, and its tokens' odds, None if they are not known."""
+
+    backend: str
+    tier: str
+    tokens: tuple[TokenOdds, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One decision: the request, the candidates in the order of the settings, and how many decisions came before."""
+    """One decision: the request, the candidates in the order of the settings, and how many decisions came before.
+
+    ``refused`` is the answer that was not good enough; its backend is no candidate any more. ``tiers`` are all tiers of
+    the model asked for in the order of the settings, those without a candidate included.
+    """
 
     request: RequestFeatures
     candidates: tuple[Candidate, ...]
     turn: int = 0
+    refused: Trial | None = None
+    tiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The name of a healthy candidate, and why it was chosen: a few words of a small vocabulary, for grouping."""
+    """The name of a healthy candidate, and why it was chosen: a few words of a small vocabulary, for grouping.
+
+    ``on_trial``: the policy's ``judge`` sees its answer before the client does.
+    """
 
     backend: str
     reason: str
+    on_trial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an answer is shown, why, and the chance that it is right if that could be told."""
+
+    kept: bool
+    reason: str
+    chance: float | None = None
 
 
 class RoutingPolicy(Protocol):
@@ -67,6 +97,14 @@ class RoutingPolicy(Protocol):
 
     def choose(self, snapshot: Snapshot) -> Choice:
         """One healthy candidate of ``snapshot``; the caller guarantees that there is at least one."""
+        ...
+
+
+class JudgingPolicy(RoutingPolicy, Protocol):
+    """What a policy offers that puts answers on trial."""
+
+    def judge(self, trial: Trial) -> Verdict:
+        """Whether the client is shown the answer; if not, ``choose`` is asked again with it as ``refused``."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""``tokenjoule evaluate``: quality, latency and joules of every way to serve the models, and the deployment sheet."""
+"""``tokenjoule evaluate`` and ``calibrate``: what every way to serve the models costs and knows, and how sure it is."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +58,50 @@ def evaluate(
     console.print(report.table(document))
     if sheet:
         sheet.write_text(report.markdown(document), encoding="utf-8")
+    if json:
+        json.write_text(dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def calibrate(
+    variant: Annotated[str, typer.Option(help="A variant of one model, by name or TOML file.")] = "scout",
+    models: Models = MODELS,
+    questions: Annotated[
+        Path | None, typer.Option(help="JSON lines to fit on; default: drawn from the desk's validation split.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=10, help="How many are drawn.")] = 2000,
+    held_out: Questions = None,
+    limit: Limit = None,
+    concurrency: Concurrency = 1,
+    diagram: Annotated[Path | None, typer.Option(help="Reliability diagram, .svg or .png.", dir_okay=False)] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write the figures here as Markdown.", dir_okay=False)] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures here.", dir_okay=False)] = None,
+    directory: Directory = None,
+) -> None:
+    """Fit how often a model is right when it is so sure, for the routing policy cascade; writes confidence.json."""
+    from json import dumps
+    from os.path import relpath
+
+    from analytics.reports import reliability
+    from tokenjoule.calibration import Plan, drawn, run
+    from training.evaluation import questions as files
+
+    for option, path in (("--diagram", diagram), ("--sheet", sheet), ("--json", json)):
+        _require_folder(option, path)
+    checked = files.read(held_out or models / "heldout.jsonl", limit)
+    fitted = files.read(questions) if questions else drawn(count)
+    split = _shown(questions) if questions else "the library desk's validation split"
+    folder = directory or Path("var") / f"calibrate-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    console = Console()
+    document = run(
+        Plan(variant, models.resolve(), fitted, split, checked, folder.resolve(), concurrency),
+        console,
+    )
+    console.print(reliability.table(document))
+    if diagram:
+        reliability.save(document["held_out"], diagram)
+    if sheet:
+        beside = relpath(diagram, sheet.parent) if diagram else None
+        sheet.write_text(reliability.markdown(document, beside), encoding="utf-8")
     if json:
         json.write_text(dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

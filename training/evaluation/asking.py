@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from conventions import confidence
+from conventions.confidence import TokenOdds
 from conventions.errors import UpstreamError
 from training.evaluation.questions import Question
 
@@ -22,15 +24,6 @@ TIMEOUT_S: Final = 300.0
 _WARM_UP: Final = Question(({"role": "user", "content": "Are you there?"},), "", "", 4)
 _NUM_WARM_UPS: Final = 6
 Told = Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token's probability as the model put it, and its lead over the runner-up, both from 0 to 1."""
-
-    logprob: float
-    top: tuple[float, ...]
-    """Log-probabilities of the likeliest tokens, best first."""
 
 
 @dataclass(slots=True)
@@ -44,7 +37,7 @@ class Answer:
     content_s: list[float] = field(default_factory=list)
     """When each chunk with content came; a chunk may carry several tokens."""
     e2e_s: float = 0.0
-    tokens: list[Token] = field(default_factory=list)
+    tokens: list[TokenOdds] = field(default_factory=list)
     """With ``logprobs`` only."""
 
     @property
@@ -152,8 +145,8 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, A
             yield json.loads(line[6:])
 
 
-def _tokens(logprobs: dict[str, Any] | None) -> list[Token]:
+def _tokens(logprobs: dict[str, Any] | None) -> list[TokenOdds]:
     return [
-        Token(entry["logprob"], tuple(one["logprob"] for one in entry.get("top_logprobs") or ()))
+        confidence.odds(entry["logprob"], [one["logprob"] for one in entry.get("top_logprobs") or ()])
         for entry in (logprobs or {}).get("content") or ()
     ]

@@ -1,6 +1,5 @@
 """Questions with one right answer, from JSON lines: what every variant is asked."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +40,6 @@ def read(path: Path, limit: int | None = None) -> list[Question]:
     if not found:
         raise TraceFormatError(f"{path}: no questions in the file")
     return found
-
-
-def fingerprint(path: Path) -> str:
-    """Which file it was: the first 16 hex digits of its SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _parsed(line: str, where: str) -> Question:

@@ -69,12 +69,12 @@ def latency(answers: Sequence[Answer]) -> dict[str, float | None]:
 def energy(answers: Sequence[Answer], spent: Mapping[str, Spent]) -> dict[str, Any]:
     """Joules of all requests, failed ones included, per successful request, output token and right answer.
 
-    None where the ledger knows no joules of any request; ``uncovered`` counts the requests that it has none for.
+    Of the requests that the ledger has joules for; ``uncovered`` counts the others (the meter stood still, say).
     """
-    found = [spent[one.trace_id] for one in answers if one.trace_id in spent]
-    known = [one for one in found if one.energy_j is not None]
+    priced = [one for one in answers if one.trace_id in spent and spent[one.trace_id].energy_j is not None]
+    known = [spent[one.trace_id] for one in priced]
     joules = sum(one.energy_j or 0.0 for one in known) if known else None
-    successful = [one for one in found if one.success]
+    successful = [one for one in known if one.success]
     tokens = sum(one.output_tokens or 0 for one in successful)
     return {
         "joules": joules,
@@ -83,7 +83,7 @@ def energy(answers: Sequence[Answer], spent: Mapping[str, Spent]) -> dict[str, A
         "output_tokens": tokens,
         "per_request_j": _ratio(joules, len(successful)),
         "per_token_j": _ratio(joules, tokens),
-        "per_right_j": _ratio(joules, sum(one.is_right for one in answers)),
+        "per_right_j": _ratio(joules, sum(one.is_right for one in priced)),
     }
 
 

@@ -1,8 +1,10 @@
 """Every policy of the folder keeps the contract; each has its own laws beside."""
 
 import dataclasses
+import json
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conventions import plugins
+from conventions.confidence import Calibration, TokenOdds
+from conventions.errors import SettingsError
 from conventions.settings import build
-from serving.routing import complexity, least_loaded, round_robin
-from serving.routing._types import AUTO_MODEL, Candidate, RequestFeatures, RoutingPolicy, Snapshot
+from serving.routing import cascade, complexity, least_loaded, round_robin
+from serving.routing._types import AUTO_MODEL, Candidate, Choice, RequestFeatures, RoutingPolicy, Snapshot, Trial
 from training.library_desk.tasks import sample
 
 POLICIES = plugins.names("serving.routing")
@@ -135,6 +139,71 @@ def test_complexity_tells_easy_from_hard_questions_of_the_library_desk() -> None
 )
 def test_complexity_sees_signs_beyond_the_desk(text: str, signal: str) -> None:
     assert signal in complexity.Policy().scores(text)
+
+
+CALIBRATION = Calibration("least_margin", (0.0, 1.0), (0.0, 1.0), "scout", "0" * 16, 10, 5, "test")
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The identity: an answer is as probably right as its least sure token is ahead."""
+    path = tmp_path_factory.mktemp("calibration") / "confidence.json"
+    path.write_text(json.dumps(dataclasses.asdict(CALIBRATION)))
+    return path
+
+
+TRIO = (Candidate("a", "small", 3), Candidate("b", "small", 1), Candidate("c", "medium"), Candidate("d", "large"))
+
+
+def asked_for_auto(*found: Candidate, refused: Trial | None = None) -> Snapshot:
+    return Snapshot(RequestFeatures(AUTO_MODEL), found, refused=refused, tiers=TIERS)
+
+
+def test_cascade_tries_the_cheapest_calibrated_tier_and_goes_up_after_each_refusal(calibrated: Path) -> None:
+    policy = cascade.Policy(calibration={"small": calibrated, "medium": calibrated})
+    first = policy.choose(asked_for_auto(*TRIO))
+    assert first == Choice("b", "small on trial", on_trial=True)
+    second = policy.choose(asked_for_auto(*TRIO[2:], refused=Trial("b", "small")))
+    assert second == Choice("c", "small refused → medium", on_trial=True)
+    third = policy.choose(asked_for_auto(TRIO[0], TRIO[3], refused=Trial("c", "medium")))
+    assert third == Choice("d", "medium refused → large", on_trial=False)
+
+
+def test_cascade_has_nobody_judged_when_nobody_dearer_is_up(calibrated: Path) -> None:
+    policy = cascade.Policy(calibration={"small": calibrated})
+    down = Candidate("d", "large", healthy=False)
+    assert policy.choose(asked_for_auto(TRIO[0], down)) == Choice("a", "only small is left", on_trial=False)
+
+
+def test_cascade_passes_over_a_tier_that_it_cannot_judge(calibrated: Path) -> None:
+    policy = cascade.Policy(calibration={"medium": calibrated})
+    assert policy.choose(asked_for_auto(*TRIO)) == Choice("c", "medium on trial", on_trial=True)
+    assert cascade.Policy(calibration={}).choose(asked_for_auto(*TRIO)).backend == "d"
+
+
+@given(margins=st.lists(st.floats(0, 1), min_size=1, max_size=8), threshold=st.floats(0, 1))
+def test_cascade_shows_an_answer_from_the_threshold_on(
+    calibrated: Path, margins: list[float], threshold: float
+) -> None:
+    policy = cascade.Policy(threshold=threshold, calibration={"small": calibrated})
+    verdict = policy.judge(Trial("a", "small", tuple(TokenOdds(one, one) for one in margins)))
+    assert verdict.chance == pytest.approx(min(margins))
+    assert verdict.kept == (verdict.chance is not None and verdict.chance >= threshold)
+    assert verdict.reason == ("small sure" if verdict.kept else "small unsure")
+
+
+def test_cascade_does_not_show_an_answer_without_odds(calibrated: Path) -> None:
+    verdict = cascade.Policy(calibration={"small": calibrated}).judge(Trial("a", "small"))
+    assert (verdict.kept, verdict.reason, verdict.chance) == (False, "small gave no odds", None)
+
+
+def test_cascade_leaves_a_concrete_model_alone_and_refuses_settings_that_cannot_work(tmp_path: Path) -> None:
+    found = (Candidate("a", "small", 2), Candidate("b", "large", 1))
+    assert cascade.Policy().choose(Snapshot(RequestFeatures("scout"), found)) == Choice("b", "model named")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        cascade.Policy(threshold=1.5)
+    with pytest.raises(SettingsError, match="tokenjoule calibrate"):
+        cascade.Policy(calibration={"small": tmp_path / "none.json"})
 
 
 def test_complexity_refuses_settings_that_cannot_work() -> None:

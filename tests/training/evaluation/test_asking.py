@@ -1,5 +1,6 @@
 """A real server is asked over HTTP; what it says, how long it took and how it failed is kept."""
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -56,7 +57,9 @@ def test_log_probabilities_come_with_their_runner_up(stub: Stub) -> None:
     )
     stub.behaviour = Behaviour(raw_stream=event)
     (answer,) = asking.ask(Server(stub.url, "scout", logprobs=True), [OPEN], 1, lambda: None)
-    assert [(token.logprob, token.top) for token in answer.tokens] == [(-0.1, (-0.1, -2.5))]
+    (odds,) = answer.tokens
+    assert odds.probability == pytest.approx(math.exp(-0.1))
+    assert odds.margin == pytest.approx(math.exp(-0.1) - math.exp(-2.5))
     assert stub.seen[-1].body["top_logprobs"] == 2
     stub.behaviour = Behaviour()
 

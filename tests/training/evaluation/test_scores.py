@@ -59,7 +59,8 @@ def test_the_joules_of_failed_requests_are_paid_by_the_successful_ones() -> None
 
 def test_joules_that_the_ledger_does_not_have_are_counted_and_not_taken_for_zero() -> None:
     answers = [answer("yes", trace_id="a"), answer("yes", trace_id="b"), answer("yes", trace_id="c")]
-    assert scores.energy(answers, {"a": spent(None), "b": spent(1.0)})["uncovered"] == 2
+    found = scores.energy(answers, {"a": spent(None), "b": spent(1.0)})
+    assert (found["uncovered"], found["per_request_j"], found["per_right_j"]) == (2, 1.0, 1.0)
     none = scores.energy(answers, {})
     assert (none["joules"], none["per_request_j"], none["quality"]) == (None, None, None)
 
