@@ -10,12 +10,14 @@ fits AS (
        AND coalesce(CAST($bucket_s AS DOUBLE) % 10 = 0, TRUE) AS slots
 ),
 lacking AS (
-    SELECT make_timestamp(bucket_ns // 1000) AS minute FROM manifest, fits
-    WHERE slots AND relation IN ('attempt_energy', 'energy_intervals')
-      AND bucket_ns > 1000 * epoch_us(CAST($start AS TIMESTAMP)) - 60_000_000_000
-      AND bucket_ns < 1000 * epoch_us(CAST($end AS TIMESTAMP))
-    EXCEPT
-    SELECT make_timestamp(bucket_ns // 1000) FROM manifest WHERE relation = 'energy_spent'
+    SELECT DISTINCT date_trunc('minute', make_timestamp(bucket_ns // 1000)) AS minute FROM (
+        SELECT bucket_ns FROM manifest, fits
+        WHERE slots AND relation IN ('attempt_energy', 'energy_intervals')
+          AND bucket_ns > 1000 * epoch_us(CAST($start AS TIMESTAMP)) - 60_000_000_000
+          AND bucket_ns < 1000 * epoch_us(CAST($end AS TIMESTAMP))
+        EXCEPT
+        SELECT bucket_ns FROM manifest WHERE relation = 'energy_spent'
+    )
     UNION ALL
     SELECT minute FROM fits, range(date_trunc('minute', CAST($start AS TIMESTAMP)), CAST($end AS TIMESTAMP),
                                    INTERVAL 1 MINUTE) minutes(minute)

@@ -26,7 +26,9 @@ from analytics.relations.precedence import (
     pick,
 )  # fmt: skip
 
-MINUTE_NS: Final = 60_000_000_000
+BUCKET_NS: Final = 10_000_000_000
+"""What is settled again as a whole. A pass holds and writes the newest buckets with every pass, so that its memory and
+CPU time go with this; slots of ``energy_spent`` must each lie in one."""
 SPAN_COLUMNS: Final = tuple(
     dict.fromkeys(
         (
@@ -47,7 +49,7 @@ UNSETTLED_REQUEST_COLUMNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Rows of ``requests`` and ``attempts``, with ``bucket_ns`` (UTC minute of the request's start) in front."""
+    """Rows of ``requests`` and ``attempts``, with ``bucket_ns`` (by the start of the request) in front."""
 
     requests: pa.Table
     attempts: pa.Table
@@ -72,7 +74,7 @@ def _requests(spans: pa.Table, calls: Calls) -> pa.Table:
     tokens = first_tokens(spans, layers, columns["output_tokens"])
     endings = request_endings(spans, layers)
     columns |= {
-        "bucket_ns": pc.multiply(pc.divide(started, MINUTE_NS), MINUTE_NS),
+        "bucket_ns": pc.multiply(pc.divide(started, BUCKET_NS), BUCKET_NS),
         "request_id": pc.binary_join_element_wise(trace, at(spans, "span_id", layers.root), ":"),
         "trace_id": trace,
         "model_served": _model(spans, layers),

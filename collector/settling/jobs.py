@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from analytics.ledger.spending import SLOT_S
-from analytics.relations.settlement import MINUTE_NS
+from collector.settling.buckets import MINUTE_NS
 from conventions import attributes as names
 from conventions import instruments
 from store.writing import Store

@@ -1,7 +1,7 @@
 """The settling loop: new spans and data points become requests, attempts and joules, a bucket at a time.
 
-A pass finds what arrived since the last one, settles the traces it touches, splits the energy of the minutes it
-touches and replaces the buckets concerned in one transaction. A late span touches its own minutes again and gives
+A pass finds what arrived since the last one, settles the traces it touches, splits the energy of the buckets it
+touches and replaces the buckets concerned in one transaction. A late span touches its own buckets again and gives
 them the rows they would have had. Nothing here blocks ingestion: a pass runs in a thread and reads committed rows.
 
 A pass looks back ``lateness_s`` for the other spans of a trace. A span that arrives later than that after its end is
@@ -21,21 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.relations.events import EVENT_COLUMNS, completed
-from analytics.relations.settlement import MINUTE_NS, SPAN_COLUMNS
+from analytics.relations.settlement import BUCKET_NS, SPAN_COLUMNS
 from collector.charging.charger import Charger
 from collector.settings import SettleSettings
 from collector.settling import jobs
+from collector.settling.buckets import Buckets, buckets_of, runs_of, sharing_a_wide_one, start_buckets
 from collector.settling.news import FRESH_ROWS, News, Reader
-from collector.settling.touched import (
-    MARGIN_NS,
-    METRICS,
-    SECOND_NS,
-    Minutes,
-    Touched,
-    minutes_of,
-    runs_of,
-    start_minutes,
-)
+from collector.settling.touched import MARGIN_NS, METRICS, SECOND_NS, Touched
 from conventions import instruments
 from conventions.errors import StoreError
 from store import compaction
@@ -61,7 +53,7 @@ HEARD_ROWS: Final = (
     FRESH_ROWS.replace("$since", "$heard").replace("$back", "$heard_back").replace("$until", "$heard_until")
 )
 FRESH: Final = f"""
-    WITH timely AS (
+    WITH timely AS NOT MATERIALIZED (
         SELECT * FROM spans WHERE received_ns > $low - $lateness
           AND (received_ns - end_ns <= $lateness OR trace_id IN (SELECT unnest($unknown::VARCHAR[])))
     )
@@ -73,8 +65,8 @@ HEARD: Final = f"""
     WHERE received_ns > $low - $lateness
       AND trace_id IN (SELECT trace_id FROM spans WHERE {FRESH_ROWS}
                        UNION ALL SELECT trace_id FROM call_events WHERE {HEARD_ROWS})"""
-NEW_POINT_MINUTES: Final = f"""
-    SELECT DISTINCT (time_ns + shift) // $minute * $minute AS minute
+NEW_POINT_BUCKETS: Final = f"""
+    SELECT DISTINCT (time_ns + shift) // $bucket * $bucket AS bucket
     FROM metric_points, (SELECT unnest([-$margin, 0]) AS shift)
     WHERE {FRESH_ROWS} AND metric IN (SELECT unnest($metrics))"""
 
@@ -82,7 +74,7 @@ NEW_POINT_MINUTES: Final = f"""
 def pause_s(interval_s: float, took_s: float) -> float:
     """Seconds until the next pass, after one that took ``took_s``.
 
-    A pass settles its last minute again: under load fewer passes cost less, and what is settled is as much older.
+    A pass settles its last buckets again: under load fewer passes cost less, and what is settled is as much older.
     """
     return max(interval_s, min(PAUSE_PER_PASS * took_s, LONGEST_PAUSE_S))
 
@@ -148,10 +140,10 @@ class Settler:
         energy_end = max(0, self._newest_energy_ns(points.low_ns) - hold_back_ns)  # 0: no energy yet
         lateness = round(self._settings.lateness_s * SECOND_NS)
         fresh = self._fresh(spans, events, lateness)
-        energy_minutes = self._energy_minutes(fresh, points, energy_end)
-        if start_minutes(fresh) or energy_minutes:
-            charging = self._charger.charging(self._store, energy_minutes) if self._charger else None
-            rows = Touched(self._store, fresh, runs_of(energy_minutes), energy_end, spans.low_ns - lateness, charging)
+        energy_buckets = self._energy_buckets(fresh, points, energy_end)
+        if start_buckets(fresh) or energy_buckets:
+            charging = self._charger.charging(self._store, energy_buckets) if self._charger else None
+            rows = Touched(self._store, fresh, runs_of(energy_buckets), energy_end, spans.low_ns - lateness, charging)
             rows.write()
             self._keep_models(rows.models(), energy_end)
             self._passes += 1
@@ -192,18 +184,19 @@ class Settler:
         self._newest_energy = max(newest or 0, self._newest_energy)
         return self._newest_energy
 
-    def _energy_minutes(self, fresh: pa.Table, points: News, energy_end: int) -> Minutes:
-        """Minutes whose energy must be split again: those of new points, of touched calls, and what was held back."""
-        named = {**points.bounds, "metrics": METRICS, "minute": MINUTE_NS, "margin": MARGIN_NS}
-        minutes: Minutes = set(self._store.query(NEW_POINT_MINUTES, named)["minute"].to_pylist())
+    def _energy_buckets(self, fresh: pa.Table, points: News, energy_end: int) -> Buckets:
+        """Buckets whose energy must be split again: those of new points, of touched calls, and what was held back."""
+        named = {**points.bounds, "metrics": METRICS, "bucket": BUCKET_NS, "margin": MARGIN_NS}
+        buckets: Buckets = set(self._store.query(NEW_POINT_BUCKETS, named)["bucket"].to_pylist())
         calls = fresh.filter(pc.is_valid(fresh["role"])).select(["start_ns", "end_ns"])
-        begun = pc.divide(pc.subtract(calls["start_ns"], MARGIN_NS), MINUTE_NS)
-        ended = pc.divide(pc.add(calls["end_ns"], MARGIN_NS), MINUTE_NS)
+        begun = pc.divide(pc.subtract(calls["start_ns"], MARGIN_NS), BUCKET_NS)
+        ended = pc.divide(pc.add(calls["end_ns"], MARGIN_NS), BUCKET_NS)
         for low, high in set(zip(begun.to_pylist(), ended.to_pylist(), strict=True)):
-            minutes |= minutes_of(low * MINUTE_NS, high * MINUTE_NS)
+            buckets |= buckets_of(low * BUCKET_NS, high * BUCKET_NS)
         if self._energy_until_ns:
-            minutes |= minutes_of(self._energy_until_ns - MARGIN_NS, energy_end)
-        return {minute for minute in minutes if minute < energy_end}
+            buckets |= buckets_of(self._energy_until_ns - MARGIN_NS, energy_end)
+        buckets |= sharing_a_wide_one(self._store, "energy_intervals", buckets)
+        return {bucket for bucket in buckets if bucket < energy_end}
 
     def _keep_models(self, models: pa.Table, energy_end: int) -> None:
         if models.num_rows and energy_end - self._models_at_ns >= MODEL_EVERY_NS:

@@ -16,17 +16,16 @@ from analytics.ledger.inputs import MARGIN_S, LedgerInputs, LedgerResult
 from analytics.ledger.requests import with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
 from analytics.ledger.spending import spent
-from analytics.relations.settlement import MINUTE_NS, Settlement, settle
+from analytics.relations.settlement import BUCKET_NS, Settlement, settle
 from collector.settling import jobs
+from collector.settling.buckets import LONGEST_CALL_NS, Buckets, Runs, sharing_a_wide_one, start_buckets
 from conventions import instruments
 from store.writing import Store
 
 SECOND_NS: Final = 1_000_000_000
 MARGIN_NS: Final = round(MARGIN_S * SECOND_NS)
 HISTORY_NS: Final = 900 * SECOND_NS  # before what is being settled: constants and idle power are found on it
-LONGEST_CALL_NS: Final = 86_400 * SECOND_NS
-"""A span that claims to have lasted for years must not become millions of minutes."""
-ENERGY_RELATIONS: Final = ("attempt_energy", "energy_intervals", "energy_spent")  # by the minute they were spent
+ENERGY_RELATIONS: Final = ("attempt_energy", "energy_intervals", "energy_spent")  # by when they were spent
 METRICS: Final = [
     instruments.HW_ENERGY.name,
     instruments.HW_IDLE_POWER.name,
@@ -34,8 +33,6 @@ METRICS: Final = [
     instruments.PROCESS_CPU_TIME.name,
     *(counter.name for counter in instruments.ENGINE_COUNTERS),
 ]
-Minutes = set[int]
-Runs = list[tuple[int, int]]
 
 POINTS: Final = """
     SELECT metric, time_ns, start_ns, value, engine, device, device_type, source, scope, quality,
@@ -73,8 +70,9 @@ class Touched:
         self._store = store
         self._charging = charging
         self._energy_end = energy_end
-        self._energy_minutes = {minute for low, high in energy for minute in range(low, high, MINUTE_NS)}
-        settled, starts = settle(fresh), start_minutes(fresh)
+        self._energy_buckets = {bucket for low, high in energy for bucket in range(low, high, BUCKET_NS)}
+        settled, starts = settle(fresh), start_buckets(fresh)
+        starts |= sharing_a_wide_one(store, "requests", starts)
         self._buckets = starts.union(*(self._stored_near(low - MARGIN_NS, high + MARGIN_NS) for low, high in energy))
         requests, attempts = self._stored("requests"), self._stored("attempts")
         kept = _untouched(requests, settled, pc.unique(fresh["trace_id"]), horizon)
@@ -89,7 +87,7 @@ class Touched:
         kept = self._kept_energy(self._attempts)
         every = pa.concat_tables([energy, kept])
         requests, attempts = with_energy(self._requests, self._attempts, every, self._qualities())
-        buckets, minutes = sorted(self._buckets), sorted(self._energy_minutes)
+        buckets, spent_in = sorted(self._buckets), sorted(self._energy_buckets)
         tables = {"requests": requests, "attempts": attempts, "attempt_energy": energy}
         if self._ledger:
             intervals = pa.concat_tables([one.intervals for one in self._ledger])
@@ -98,15 +96,16 @@ class Touched:
                 rates = PerJoule(pa.concat_tables([*self._kept_charges(kept), intervals], promote_options="default"))
                 requests = with_energy_charges(requests, rates.charge(every), rates)
             tables |= {"energy_intervals": intervals, "energy_spent": spent(energy, requests, attempts, intervals)}
+        tables |= {name: _placed(tables[name]) for name in ENERGY_RELATIONS if name in tables}
         tables["requests"] = with_cost(requests, self._charging.prices if self._charging else None)
-        listed = dict.fromkeys(("requests", "attempts"), buckets) | dict.fromkeys(ENERGY_RELATIONS, minutes)
+        listed = dict.fromkeys(("requests", "attempts"), buckets) | dict.fromkeys(ENERGY_RELATIONS, spent_in)
         self._store.replace_buckets(tables, listed)
 
     def models(self) -> pa.Table:
         """Constants fitted on the newest stretch of energy."""
         return self._ledger[-1].step_models if self._ledger else pa.table({})
 
-    def _stored_near(self, low: int, high: int) -> Minutes:
+    def _stored_near(self, low: int, high: int) -> Buckets:
         """Buckets of stored requests with an attempt in [low, high)."""
         bounds = {"begin": low - LONGEST_CALL_NS, "low": low, "high": high}
         return set(self._store.query(STORED_NEAR, bounds)["bucket_ns"].to_pylist())
@@ -130,15 +129,14 @@ class Touched:
         )
 
     def _kept_energy(self, attempts: pa.Table) -> pa.Table:
-        """Joules of ``attempts`` in minutes that this pass leaves alone."""
+        """Joules of ``attempts`` in buckets that this pass leaves alone."""
         if not attempts.num_rows:
             return ATTEMPT_ENERGY.empty_table()
         reach = pc.min_max(_ns(attempts["ended_at"])).as_py()["max"] + MARGIN_NS
         bounds = {"low": min(self._buckets) - MARGIN_NS, "high": reach}
         stored = self._store.query(STORED_ENERGY, bounds).cast(ATTEMPT_ENERGY)
-        minute = pc.multiply(pc.divide(_ns(stored["started_at"]), MINUTE_NS), MINUTE_NS)
         mine = pc.is_in(stored["request_id"], value_set=pc.unique(attempts["request_id"]))
-        return stored.filter(pc.and_(mine, pc.invert(pc.is_in(minute, value_set=_int64(self._energy_minutes)))))
+        return _elsewhere(stored.filter(mine), self._energy_buckets)
 
     def _kept_charges(self, kept: pa.Table) -> list[pa.Table]:
         """The charged intervals that ``kept`` joules were spent in."""
@@ -146,8 +144,7 @@ class Touched:
             return []
         reach = pc.min_max(_ns(kept["started_at"])).as_py()
         stored = self._store.query(STORED_CHARGES, {"low": reach["min"], "high": reach["max"]})
-        minute = pc.multiply(pc.divide(_ns(stored["started_at"]), MINUTE_NS), MINUTE_NS)
-        return [stored.filter(pc.invert(pc.is_in(minute, value_set=_int64(self._energy_minutes))))]
+        return [_elsewhere(stored, self._energy_buckets)]
 
     def _qualities(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -155,12 +152,6 @@ class Touched:
             rows = one.intervals.group_by(["device", "quality"]).aggregate([])
             found |= dict(zip(rows["device"].to_pylist(), rows["quality"].to_pylist(), strict=True))
         return found
-
-
-def start_minutes(spans: pa.Table) -> Minutes:
-    """Minutes in which call spans start: every bucket in which their requests are or ever were."""
-    starts = spans.filter(pc.is_valid(spans["role"]))["start_ns"]
-    return set(pc.unique(pc.multiply(pc.divide(starts, MINUTE_NS), MINUTE_NS)).to_pylist())
 
 
 def _untouched(requests: pa.Table, settled: Settlement, traces: pa.Array, horizon: int) -> pa.Table:
@@ -172,11 +163,8 @@ def _untouched(requests: pa.Table, settled: Settlement, traces: pa.Array, horizo
 
 
 def _joined(kept: pa.Table, fresh: pa.Table) -> pa.Table:
-    """Stored and freshly settled rows as one table, ordered by start so that they lie on disk in order of time."""
-    if not kept.num_rows:
-        return fresh
-    rows = pa.concat_tables([kept.select(fresh.column_names).cast(fresh.schema), fresh])
-    return rows.sort_by("started_at").combine_chunks()
+    """Stored and freshly settled rows as one table, not copied: within a bucket their order tells nothing."""
+    return pa.concat_tables([kept.select(fresh.column_names).cast(fresh.schema), fresh])
 
 
 def _overlapping(attempts: pa.Table, low: int, high: int) -> pa.Table:
@@ -184,26 +172,19 @@ def _overlapping(attempts: pa.Table, low: int, high: int) -> pa.Table:
     return attempts.filter(pc.and_(pc.less(begin, high), pc.greater_equal(end, low)))
 
 
-def minutes_of(low: int, high: int) -> Minutes:
-    """The minutes that [low, high] touches, of a day at most."""
-    low = max(low, high - LONGEST_CALL_NS)
-    return set(range(low // MINUTE_NS * MINUTE_NS, high + 1, MINUTE_NS))
-
-
-def runs_of(minutes: Minutes) -> Runs:
-    """Neighbouring minutes joined into [low, high)."""
-    runs: Runs = []
-    for minute in sorted(minutes):
-        if runs and runs[-1][1] == minute:
-            runs[-1] = (runs[-1][0], minute + MINUTE_NS)
-        else:
-            runs.append((minute, minute + MINUTE_NS))
-    return runs
-
-
 def _ns(moments: Any) -> Any:
     return pc.multiply(pc.cast(moments.cast(pa.timestamp("us")), pa.int64()), 1000)
 
 
-def _int64(values: Minutes) -> pa.Array:
-    return pa.array(sorted(values), pa.int64())
+def _bucket(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.multiply(pc.divide(_ns(rows["started_at"]), BUCKET_NS), BUCKET_NS)
+
+
+def _elsewhere(rows: pa.Table, buckets: Buckets) -> pa.Table:
+    """Those of ``rows`` that begin in none of ``buckets``."""
+    return rows.filter(pc.invert(pc.is_in(_bucket(rows), value_set=pa.array(sorted(buckets), pa.int64()))))
+
+
+def _placed(rows: pa.Table) -> pa.Table:
+    """``rows`` with the bucket of their start in front."""
+    return rows.add_column(0, "bucket_ns", _bucket(rows))

@@ -1,6 +1,6 @@
 -- Joules of one attempt from one device in one energy interval and component: the ledger's finest grain.
 CREATE TABLE IF NOT EXISTS {name} (
-    bucket_ns   BIGINT NOT NULL,             -- UTC minute of started_at
+    bucket_ns   BIGINT NOT NULL,             -- the ten seconds of UTC that started_at lies in
     generation  BIGINT NOT NULL,
     request_id  VARCHAR NOT NULL,
     attempt     INTEGER NOT NULL,

@@ -3,7 +3,7 @@
 -- of one device and interval total_j sums to the difference of its energy counter. Rows with job carry what a training
 -- or batch job used: all of it is attributed.
 CREATE TABLE IF NOT EXISTS {name} (
-    bucket_ns            BIGINT NOT NULL,    -- UTC minute of started_at
+    bucket_ns            BIGINT NOT NULL,    -- the ten seconds of UTC that started_at lies in
     generation           BIGINT NOT NULL,
     device               VARCHAR NOT NULL,
     engine               VARCHAR,

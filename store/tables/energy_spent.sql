@@ -1,7 +1,7 @@
 -- Where the joules went in slots of 10 s, summed over requests: what energy metrics read instead of the finest grain.
 -- Derived by settlement from attempt_energy and energy_intervals, in the same transaction; sums over a slot are equal.
 CREATE TABLE IF NOT EXISTS {name} (
-    bucket_ns   BIGINT NOT NULL,             -- UTC minute of started_at
+    bucket_ns   BIGINT NOT NULL,             -- the ten seconds of UTC that started_at lies in
     generation  BIGINT NOT NULL,
     started_at  TIMESTAMP NOT NULL,          -- of the slot
     part        VARCHAR NOT NULL,            -- successful | failed | job | idle | overhead | unattributed

@@ -1,5 +1,5 @@
 -- One row per request, settled from all its spans: counted once across client, gateway and engine.
--- Appended per bucket (UTC minute of started_at) with a generation; day tables requests_YYYYMMDD by day of that minute.
+-- Appended per bucket (ten seconds of UTC, by started_at) with a generation; day tables requests_YYYYMMDD by day of the bucket.
 CREATE TABLE IF NOT EXISTS {name} (
     bucket_ns            BIGINT NOT NULL,
     generation           BIGINT NOT NULL,

@@ -233,3 +233,35 @@ def test_an_empty_store_settles_to_nothing(store: Store) -> None:
 def test_a_pass_that_takes_long_is_followed_by_a_longer_pause() -> None:
     assert [pause_s(2.0, took_s) for took_s in (0.0, 0.5, 1.5, 60.0)] == [2.0, 2.0, 6.0, 30.0]
     assert pause_s(60.0, 60.0) == 60.0
+
+
+def test_what_an_older_release_settled_by_the_minute_is_settled_again_without_doubles(
+    store: Store, simulated: Simulated
+) -> None:
+    """Buckets were whole minutes once; a restart after the upgrade settles their last two minutes again."""
+    store.append_raw({"spans": spans_of(simulated), "metric_points": points_of(simulated)})
+    run(lambda: Settler(store, SETTINGS).settle_now())
+    before = joules(store)
+    old: dict[str, pa.Table] = {}
+    for name in ("requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent"):
+        rows = store.query(f"SELECT * EXCLUDE (bucket_ns) FROM {name}_bucketed")
+        begun = rows["started_at"]
+        if name == "attempts":
+            of_request = store.query("SELECT request_id, started_at AS begun FROM requests")
+            joined = rows.join(of_request, "request_id")
+            rows, begun = joined.drop_columns(["begun"]), joined["begun"]
+        minute = pc.cast(pc.floor_temporal(pc.cast(begun, pa.timestamp("ns")), unit="minute"), pa.int64())
+        old[name] = rows.append_column("bucket_ns", minute)
+    narrow = store.query("SELECT DISTINCT relation, bucket_ns FROM manifest").to_pylist()
+    listed: dict[str, set[int]] = {name: set(table["bucket_ns"].to_pylist()) for name, table in old.items()}
+    for row in narrow:
+        if row["relation"] in listed:
+            listed[row["relation"]].add(row["bucket_ns"])
+    store.replace_buckets(old, {name: sorted(buckets) for name, buckets in listed.items()})
+    assert joules(store) == before
+    run(lambda: Settler(store, SETTINGS).settle_now())
+    assert joules(store) == pytest.approx(before, rel=1e-12)
+    counts = store.query("SELECT count(*) AS n, count(DISTINCT request_id) AS requests FROM requests").to_pylist()[0]
+    assert counts == {"n": 450, "requests": 450}
+    again = store.query("SELECT sum(total_j) AS j FROM energy_intervals")["j"][0].as_py()
+    assert again == pytest.approx(pc.sum(old["energy_intervals"]["total_j"]).as_py(), rel=1e-12)

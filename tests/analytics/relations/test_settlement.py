@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from analytics.relations.settlement import MINUTE_NS, SPAN_COLUMNS, settle
+from analytics.relations.settlement import BUCKET_NS, SPAN_COLUMNS, settle
 from store import schemas
 from tests.analytics.relations.settled_spans import START, engine_span, full_call, span, table
 
@@ -50,7 +50,7 @@ def test_a_call_seen_by_four_layers_takes_each_value_from_the_layer_that_knows_i
     assert row["tpot_s"] == pytest.approx(1.1 / 11)
     assert row["e2e_s"] == pytest.approx(2.0)
     assert (row["success"], row["success_basis"]) == (True, "observed")
-    assert row["bucket_ns"] == START // MINUTE_NS * MINUTE_NS
+    assert row["bucket_ns"] == START // BUCKET_NS * BUCKET_NS
 
 
 def test_attempt_phases_count_from_the_engines_own_arrival() -> None:
