@@ -3,6 +3,7 @@
 Every process of ours prints ``ready <name> <url>`` when it serves; anything else on its output goes to its log file.
 """
 
+import contextlib
 import itertools
 import os
 import signal
@@ -185,6 +186,8 @@ def _await_end(process: "subprocess.Popen[str]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    with contextlib.suppress(ProcessLookupError):  # what it started and left behind: its session is one group
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _failure(running: Running, what: str) -> str:

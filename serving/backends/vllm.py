@@ -6,6 +6,7 @@ lives in a venv of its own and ``python`` names that venv's interpreter. Nothing
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -68,7 +69,9 @@ def run(name: str, chosen: VllmSettings) -> int:
         raise UpstreamError(
             f"[serving.vllm.{name}] python {chosen.python!r} does not exist; `make test-vllm` makes one in .venv-vllm"
         )
-    process = subprocess.Popen(command(name, chosen), env=environment(name, chosen, os.environ), stdout=2)
+    process = subprocess.Popen(
+        command(name, chosen), env=environment(name, chosen, os.environ), stdout=2, process_group=0
+    )
     signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
     signal.signal(signal.SIGINT, lambda *_: process.send_signal(signal.SIGTERM))
     try:
@@ -106,6 +109,10 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    with contextlib.suppress(
+        ProcessLookupError
+    ):  # stopped while it starts, it leaves its engine core and workers behind
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def main() -> None:

@@ -41,3 +41,19 @@ def test_one_that_ends_later_is_noticed(tmp_path: Path) -> None:
         while not stack.dead() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert [running.spec.name for running in stack.dead()] == ["one"]
+
+
+LEAVES_A_CHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(f"ready parent {child.pid}", flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_process_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
+    with Stack(tmp_path) as stack:
+        child = psutil.Process(int(stack.start([python("parent", LEAVES_A_CHILD)])["parent"]))
+        assert child.is_running()
+    gone, alive = psutil.wait_procs([child], timeout=60)
+    assert not alive, gone
