@@ -49,8 +49,9 @@ ENGINE_PREFILL_CONTEXT = Instrument(
     "tokenjoule.engine.prefill_context", "{token}", "counter", "sum over computed prompt positions of their context"
 )
 ENGINE_DECODE_TOKENS = Instrument(
-    "tokenjoule.engine.decode_tokens", "{token}", "counter", "positions computed in decode, rejected drafts included"
-)
+    "tokenjoule.engine.decode_tokens", "{token}", "counter",
+    "positions computed in decode, rejected drafts included; one that left early counts the share of its layers",
+)  # fmt: skip
 ENGINE_DECODE_CONTEXT = Instrument(
     "tokenjoule.engine.decode_context", "{token}", "counter", "sum over decoded positions of their context"
 )
@@ -76,6 +77,12 @@ ENGINE_DRAFT_PROPOSED = Instrument(
 ENGINE_DRAFT_ACCEPTED = Instrument(
     "tokenjoule.engine.draft_accepted", "{token}", "counter", "proposed tokens that were accepted"
 )
+ENGINE_EARLY_EXIT_TOKENS = Instrument(
+    "tokenjoule.engine.early_exit_tokens", "{token}", "counter", "output tokens said by an exit head"
+)
+ENGINE_EARLY_EXIT_SKIPPED = Instrument(
+    "tokenjoule.engine.early_exit_skipped", "{token}", "counter", "decoded positions' worth of layers that were skipped"
+)
 ENGINE_DRAFT_LENGTH = Instrument(
     "tokenjoule.engine.draft_length", "{token}", "gauge", "most tokens drafted per request now; 0 where it does not pay"
 )
@@ -98,6 +105,8 @@ ENGINE_SAVINGS: Final = (
     ENGINE_PREFIX_HITS,
     ENGINE_DRAFT_PROPOSED,
     ENGINE_DRAFT_ACCEPTED,
+    ENGINE_EARLY_EXIT_TOKENS,
+    ENGINE_EARLY_EXIT_SKIPPED,
     ENGINE_PREEMPTIONS,
 )
 """What reuse and speculation spared and how often work was put back. The ledger reads only what was computed."""

@@ -1,6 +1,7 @@
 """A Hugging Face folder on disk: config.json, safetensors (one file or sharded), special token ids."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,10 @@ import torch
 from safetensors import safe_open
 
 from conventions.errors import ModelNotSupported
+
+EXITS_FILE = "exits.safetensors"
+"""Heads for leaving the model early, beside the weights that every other program reads."""
+_EXIT_NORM = re.compile(r"exits\.(\d+)\.norm\.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,15 @@ class Checkpoint:
     def tensors(self, dtype: torch.dtype, device: torch.device) -> dict[str, torch.Tensor]:
         """All weights by name, converted while they are read, so that no second copy is held."""
         return {name: tensor.to(device=device, dtype=dtype) for name, tensor in _read(weight_files(self.folder))}
+
+    def exit_norms(self, dtype: torch.dtype, device: torch.device) -> dict[int, torch.Tensor]:
+        """The norm of each exit head by the number of layers before it; empty without ``exits.safetensors``.
+
+        Raises ``ModelNotSupported`` for tensors of another kind.
+        """
+        path = self.folder / EXITS_FILE
+        found = _read([path]) if path.is_file() else ()
+        return {_exit_layer(path, name): tensor.to(device=device, dtype=dtype) for name, tensor in found}
 
 
 def open_folder(folder: Path) -> Checkpoint:
@@ -70,6 +84,13 @@ def _read(paths: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  safe_open is no mapping
                 yield name, file.get_tensor(name)
+
+
+def _exit_layer(path: Path, name: str) -> int:
+    named = _EXIT_NORM.fullmatch(name)
+    if named is None:
+        raise ModelNotSupported(f"{path}: tensor {name!r} is not supported: only exits.<layers>.norm.weight is")
+    return int(named.group(1))
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 
 from conventions import plugins
-from conventions.errors import SettingsError
+from conventions.errors import ModelNotSupported, SettingsError
 from serving.engine import checkpoint, draft, model
 from serving.engine.api.intake import Intake
+from serving.engine.checkpoint import EXITS_FILE
 from serving.engine.draft import Drafter, Target
 from serving.engine.draft_length import DraftLength
+from serving.engine.exits import CONFIDENCES
 from serving.engine.kv import KvCache, Slots
 from serving.engine.loop import Deliver, Engine
 from serving.engine.model import Model
@@ -38,10 +40,11 @@ def build(options: EngineSettings, name: str, tokenizer: Tokenizer, deliver: Del
     max_model_len = _max_model_len(options, folder)
     prefixes = _prefixes(options)
     llm, kv = _load(options, max_model_len, 0 if prefixes is None else prefixes.num_blocks, options.weights)
+    _refuse_exits(options, llm)
     slots = Slots(options.max_num_seqs, options.max_kv_tokens or options.max_num_seqs * max_model_len)
     engine = Engine(
         policy,
-        Runner(llm, kv, _drafter(options, llm, kv)),
+        Runner(llm, kv, _drafter(options, llm, kv), CONFIDENCES[options.early_exit.confidence]),
         slots,
         max_batched_tokens=options.max_num_batched_tokens,
         end_ids=folder.end_ids,
@@ -50,8 +53,9 @@ def build(options: EngineSettings, name: str, tokenizer: Tokenizer, deliver: Del
         itl_target_s=options.itl_target_s,
         draft_length=DraftLength(options.draft_length, adapts=options.draft_adapts) if options.drafting else None,
     )
-    served = options.served_model or name
-    return engine, Intake(served, tokenizer, llm.vocab_size, max_model_len, slots.num_positions)
+    served, exits = options.served_model or name, options.early_exit.threshold
+    limits = (llm.vocab_size, max_model_len, slots.num_positions)
+    return engine, Intake(served, tokenizer, *limits, exit_threshold=exits, has_exits=bool(llm.exits))
 
 
 def batching_policy(name: str, options: Mapping[str, float]) -> Policy:
@@ -80,6 +84,14 @@ def _cache(
 ) -> KvCache:
     sizes = (options.max_num_seqs, max_model_len)
     return KvCache(llm.kv_shape, *sizes, dtype, device, num_blocks=num_blocks, block_size=BLOCK_SIZE)
+
+
+def _refuse_exits(options: EngineSettings, llm: Model) -> None:
+    if options.early_exit.threshold is not None and not llm.exits:
+        raise ModelNotSupported(
+            f"{options.weights}: early_exit needs {EXITS_FILE} beside the weights, with tensors "
+            "exits.<layers>.norm.weight; train one or leave early_exit out"
+        )
 
 
 def _prefixes(options: EngineSettings) -> PrefixTree | None:

@@ -6,9 +6,12 @@ Definitions, the same as the ledger's (a *step* is one forward pass, which may c
 * ``running_steps``: Σ over steps of the requests that computed something in it.
 * ``prefill_tokens``: prompt positions computed; positions taken from a cache are not in it.
 * ``prefill_context``: Σ over these positions of the positions before them: 0 + 1 + … + (n − 1) for a whole prompt.
-* ``decode_tokens``: positions computed in decode: output tokens − 1 − accepted + proposed drafts per finished request,
-  as the first output token comes from prefill and the last one is never fed back. A draft model's are not in it.
-* ``decode_context``: Σ over these positions of the positions before them: prompt + 0, prompt + 1, …
+* ``decode_tokens``: positions computed in decode: output tokens − 1 − accepted + proposed drafts − skipped per finished
+  request, as the first output token comes from prefill and the last one is never fed back. A draft model's are not in
+  it. A position that left early counts the share of the layers that it went through.
+* ``decode_context``: Σ over these positions, so weighted, of the positions before them: prompt + 0, prompt + 1, …
+* ``early_exit_tokens``: output tokens said by an exit head; ``early_exit_skipped``: decoded positions' worth of layers
+  that were skipped, those of rejected drafts included.
 * ``generated_tokens``: output tokens, the first of each request and end tokens included.
 * ``prefix_cache_queries``: prompt tokens of admitted requests while prefixes are cached; ``prefix_cache_hits``: those
   found. ``Σ prompt = prefill_tokens + prefix_cache_hits`` over requests whose prompt was finished.
@@ -49,13 +52,15 @@ class Counters:
     running_steps: int = 0
     prefill_tokens: int = 0
     prefill_context: int = 0
-    decode_tokens: int = 0
-    decode_context: int = 0
+    decode_tokens: float = 0
+    decode_context: float = 0
     generated_tokens: int = 0
     prefix_cache_queries: int = 0
     prefix_cache_hits: int = 0
     draft_proposed: int = 0
     draft_accepted: int = 0
+    early_exit_tokens: int = 0
+    early_exit_skipped: float = 0
     preemptions: int = 0
     answered: int = 0
     aborted: int = 0
@@ -73,10 +78,14 @@ class Counters:
         self.prefill_tokens += count
         self.prefill_context += _sum_from(start, count)
 
-    def count_decode(self, start: int, count: int) -> None:
-        """``count`` positions from ``start`` on were computed in decode."""
+    def count_decode(self, start: int, count: int, skipped: Sequence[float] = ()) -> None:
+        """``count`` positions from ``start`` on were decoded; each ``skipped`` such a share of the layers."""
         self.decode_tokens += count
         self.decode_context += _sum_from(start, count)
+        if any(skipped):
+            self.early_exit_skipped += sum(skipped)
+            self.decode_tokens -= sum(skipped)
+            self.decode_context -= sum(share * (start + offset) for offset, share in enumerate(skipped))
 
     def count_said(self, num_tokens: int, num_drafts: int) -> None:
         """A request said ``num_tokens`` in a step that computed ``num_drafts`` proposals for it."""

@@ -148,6 +148,13 @@ class KvCache:
         self.keys[layer].view(-1, head_dim).index_copy_(0, rows, keys.reshape(-1, head_dim))
         self.values[layer].view(-1, head_dim).index_copy_(0, rows, values.reshape(-1, head_dim))
 
+    def write_from(self, layer: int, rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Store ``[n, layer, head, dim]`` keys and values of the layers from ``layer`` on at ``rows``."""
+        count, head_dim = keys.shape[1], self.shape.head_dim
+        for states, found in ((self.keys, keys), (self.values, values)):
+            by_layer = found.transpose(0, 1).reshape(count, -1, head_dim)
+            states[layer:].view(count, -1, head_dim).index_copy_(1, rows, by_layer)
+
     def move(self, move: Move, num_positions: int) -> None:
         """Copy the first ``num_positions`` states of one slot to another."""
         for states in (self.keys, self.values):

@@ -22,7 +22,7 @@ from serving.engine.memory import HoldsStates, Memory
 from serving.engine.pace import Pace
 from serving.engine.plan import Plan, Policy, Snapshot
 from serving.engine.prefix import PrefixTree
-from serving.engine.sampling import Draw, Sampled
+from serving.engine.sampling import Draw, Said
 from serving.engine.sequence import Delta, Outcome, Sequence, State
 from serving.engine.speculation import Proposes, Speculation
 from serving.engine.task import Task, tasks
@@ -36,8 +36,8 @@ Deliver = Callable[[Delivery], None]
 class Runs(HoldsStates, Proposes, Protocol):
     """What the loop asks of the device side (``runner.Runner``)."""
 
-    def run(self, spans: list[Span], draws: list[Draw]) -> list[list[Sampled]]:
-        """What each sampling span says, in order: one token, more when drafts were right.
+    def run(self, spans: list[Span], draws: list[Draw]) -> list[Said]:
+        """What each sampling span says, in order.
 
         ``RuntimeError`` when the device fails.
         """
@@ -186,7 +186,7 @@ class Engine:
         except RuntimeError:
             self._fail(plan)
             return
-        self._account(work)
+        self._account(work, said)
         num_tokens = self._commit(samplers, said)
         seconds = self._clock() - began_s
         if plan.decode:
@@ -233,23 +233,28 @@ class Engine:
             self.counters.prefix_cache_queries += sequence.request.num_prompt_tokens
             self.counters.prefix_cache_hits += sequence.num_cached
 
-    def _account(self, work: list[Task]) -> None:
-        counters = self.counters
+    def _account(self, work: list[Task], said: list[Said]) -> None:
+        counters, answers = self.counters, iter(said)
         counters.steps += 1
         counters.running_steps += len(work)
         for task in work:
             span, count = task.span, len(task.span.tokens)
-            (counters.count_decode if span.decodes else counters.count_prefill)(span.start, count)
+            skipped = next(answers).skipped if span.samples else ()
+            if span.decodes:
+                counters.count_decode(span.start, count, skipped)
+            else:
+                counters.count_prefill(span.start, count)
             task.sequence.advance(count, len(work))
 
-    def _commit(self, samplers: list[Task], said: list[list[Sampled]]) -> int:
+    def _commit(self, samplers: list[Task], said: list[Said]) -> int:
         """Take in what the step said; the number of output tokens."""
         now_s, num_tokens = self._clock(), 0
         delivery: Delivery = []
-        for task, tokens in zip(samplers, said, strict=True):
+        for task, one in zip(samplers, said, strict=True):
             sequence, num_drafts = task.sequence, task.span.num_drafts
-            is_first = not sequence.output
-            delta = sequence.commit(tokens, num_drafts, now_s, self._end_ids)
+            is_first, exits_before = not sequence.output, sequence.exit_tokens
+            delta = sequence.commit(one, num_drafts, now_s, self._end_ids)
+            self.counters.early_exit_tokens += sequence.exit_tokens - exits_before
             num_tokens += len(delta.tokens)
             if sequence.num_output_doubled:
                 self._forecast_of(sequence)

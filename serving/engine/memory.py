@@ -78,11 +78,11 @@ class Memory:
         return len(places) * BLOCK_SIZE
 
     def keep(self, sequence: Sequence) -> None:
-        """Cache the full blocks of what the request has computed."""
+        """Cache the full blocks of what the request has computed exactly."""
         if self._prefixes is None:
             return
         before, room = self._prefixes.num_cached, self._slots.free_positions // BLOCK_SIZE
-        start, places = self._prefixes.insert(sequence.request.salt, sequence.computed_tokens, room)
+        start, places = self._prefixes.insert(sequence.request.salt, sequence.exact_tokens, room)
         if places:
             self._device.save(self.slot_of(sequence), start, places)
         self._slots.cache((self._prefixes.num_cached - before) * BLOCK_SIZE)

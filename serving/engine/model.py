@@ -9,6 +9,7 @@ from conventions import plugins
 from conventions.errors import ModelNotSupported
 from serving.engine.batch import Batch
 from serving.engine.checkpoint import Checkpoint
+from serving.engine.exits import Confidence, Departed, ExitHead
 from serving.engine.kv import KvCache, KvShape
 
 REGISTRY = "serving.engine.models"
@@ -20,6 +21,8 @@ class Model(Protocol):
 
     kv_shape: KvShape
     vocab_size: int
+    exits: tuple[ExitHead, ...]
+    """Where it can be left early, by depth; empty until ``attach_exits``."""
 
     def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], max_positions: int) -> None:
         """Take the weights in. Raises ``ModelNotSupported`` for a feature that is not there."""
@@ -32,8 +35,17 @@ class Model(Protocol):
     def forward(self, batch: Batch, kv: KvCache, num_layers: int | None = None) -> torch.Tensor:
         """Compute every row, write its keys and values to ``kv``; float32 logits ``[logit_rows, vocab_size]``.
 
-        ``num_layers``: only the first so many layers, then the final norm and the head.
+        ``num_layers``: only the first so many layers, then the norm of the exit there (the final one when there is
+        none) and the head.
         """
+        ...
+
+    def attach_exits(self, norms: Mapping[int, torch.Tensor]) -> None:
+        """Make it possible to leave after these numbers of layers. Raises ``ModelNotSupported`` for impossible ones."""
+        ...
+
+    def forward_exiting(self, batch: Batch, kv: KvCache, confidence: Confidence) -> Departed:
+        """``forward``, but decode rows leave at the first exit where ``confidence`` reaches their threshold."""
         ...
 
 
@@ -52,4 +64,5 @@ def load(checkpoint: Checkpoint, max_positions: int, dtype: torch.dtype, device:
     model: Model = plugins.load(REGISTRY, name, "Model")(
         checkpoint.config, checkpoint.tensors(dtype, device), max_positions
     )
+    model.attach_exits(checkpoint.exit_norms(dtype, device))
     return model

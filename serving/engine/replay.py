@@ -18,7 +18,7 @@ from serving.engine.kv import Move, Slots
 from serving.engine.loop import Engine
 from serving.engine.plan import Policy
 from serving.engine.request import Request, Sampling
-from serving.engine.sampling import Draw, Sampled
+from serving.engine.sampling import Draw, Said, Sampled
 from serving.engine.sequence import Delta
 from serving.engine.sequence import Sequence as Running
 from serving.engine.text import TextStream
@@ -98,13 +98,13 @@ class _Device:
         self.busy_s = 0.0
         self._cost = cost
 
-    def run(self, spans: Sequence[Span], draws: Sequence[Draw]) -> list[list[Sampled]]:
+    def run(self, spans: Sequence[Span], draws: Sequence[Draw]) -> list[Said]:
         """One token each."""
         seconds = self._cost.seconds(spans)
         self.now_s += seconds
         self.busy_s += seconds
         scripted = (draw.tokens for draw in draws if isinstance(draw, _Scripted))
-        return [[Sampled(next(tokens))] for tokens in scripted]
+        return [Said([Sampled(next(tokens))]) for tokens in scripted]
 
     def propose(self, asks: Sequence[Ask]) -> list[list[int]]:
         """Nothing."""

@@ -33,6 +33,8 @@ class Request:
     """Lower is earlier (vLLM's convention); policies may use it."""
     salt: str = ""
     """Prefixes are reused only among requests with the same salt."""
+    exit_threshold: float | None = None
+    """Confidence at which its decoded tokens skip the later layers; None: never."""
 
     @property
     def num_prompt_tokens(self) -> int:

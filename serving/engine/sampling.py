@@ -27,6 +27,15 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What one request says in a step: one token, more when drafts were right."""
+
+    tokens: list[Sampled]
+    skipped: tuple[float, ...] = ()
+    """Share of the layers that each of its positions skipped, rejected drafts included; empty: none skipped any."""
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """How one row is drawn."""
 

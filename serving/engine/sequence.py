@@ -10,7 +10,7 @@ from typing import Literal
 
 from serving.engine.plan import Running, Waiting
 from serving.engine.request import FinishReason, Request
-from serving.engine.sampling import Draw, Sampled
+from serving.engine.sampling import Draw, Said, Sampled
 from serving.engine.text import TextStream
 
 Outcome = Literal["answered", "refused", "failed", "cancelled"]
@@ -53,6 +53,12 @@ class Sequence:
     draft_proposed: int = 0
     draft_accepted: int = 0
     """Output tokens that a step gave beyond its first."""
+    exit_tokens: int = 0
+    """Output tokens said by an exit head."""
+    exit_skipped: float = 0.0
+    """Decoded positions' worth of layers that were skipped: 0.5 is half of the layers of one position."""
+    first_inexact: int | None = None
+    """First position whose states are not what all layers would have made of the tokens before it."""
     output: list[Sampled] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     scheduled_s: float | None = None
@@ -124,9 +130,10 @@ class Sequence:
         return self._tokens[:-1]
 
     @property
-    def computed_tokens(self) -> list[int]:
-        """The tokens whose states are in the KV cache."""
-        return self._tokens[: self.num_computed]
+    def exact_tokens(self) -> list[int]:
+        """The tokens whose states are in the KV cache and of use to others: from the first inexact one on, none is."""
+        end = self.num_computed if self.first_inexact is None else min(self.first_inexact, self.num_computed)
+        return self._tokens[:end]
 
     def hint_cached(self, num_cached: int, version: int) -> None:
         """Let policies know how much of the prompt is cached."""
@@ -143,7 +150,7 @@ class Sequence:
 
     def put_back(self) -> None:
         """→ WAITING, to be computed again from its prompt and what it has said."""
-        self.state, self.num_computed, self.looked_up = State.WAITING, 0, -1
+        self.state, self.num_computed, self.looked_up, self.first_inexact = State.WAITING, 0, -1, None
         self.num_to_prefill = len(self._tokens)
         self.waiting = replace(
             self.waiting, num_prompt_tokens=len(self._tokens), max_tokens=self.num_output_left, num_cached_tokens=0
@@ -165,23 +172,32 @@ class Sequence:
         self.num_steps += 1
         self.sum_batch_sizes += batch_size
 
-    def commit(self, said: list[Sampled], num_drafts: int, now_s: float, end_ids: frozenset[int]) -> Delta:
+    def commit(self, said: Said, num_drafts: int, now_s: float, end_ids: frozenset[int]) -> Delta:
         """Take in what a step said; PREFILL → DECODE with the first token, → DONE with the last.
 
         Tokens after the end are dropped, and positions of drafts that were not kept are forgotten.
         """
         pieces, taken = [], list[Sampled]()
-        for token in said:
+        for token in said.tokens:
             pieces.append(self._append(token, now_s, end_ids))
             taken.append(token)
             if self.finish_reason is not None:
                 break
         self.draft_proposed += num_drafts
         self.draft_accepted += len(taken) - 1
+        self._note_exits(said.skipped, len(taken), self.num_computed - num_drafts - 1)
         self.num_computed -= num_drafts + 1 - len(taken)
         if self.finish_reason is not None:
             self.finish("answered")
         return Delta("".join(pieces), tuple(taken), self.outcome)
+
+    def _note_exits(self, skipped: tuple[float, ...], num_taken: int, start: int) -> None:
+        """Of positions from ``start`` on; those of drafts that were not kept are computed again."""
+        early = [offset for offset, share in enumerate(skipped[:num_taken]) if share]
+        self.exit_tokens += len(early)
+        self.exit_skipped += sum(skipped)
+        if early and self.first_inexact is None:
+            self.first_inexact = start + early[0]
 
     def _append(self, token: Sampled, now_s: float, end_ids: frozenset[int]) -> str:
         self.state = State.DECODE

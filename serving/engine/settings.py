@@ -4,6 +4,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+CONFIDENCES = ("margin", "top_probability")
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyExit:
+    """Settings ``[serving.engines.NAME.early_exit]``."""
+
+    threshold: float | None = None
+    """Confidence at which a decoded token leaves; absent: only requests that ask for it. Above 1 nothing leaves."""
+    confidence: str = "top_probability"
+    """Or margin: the lead over the second token."""
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and self.threshold < 0:
+            raise ValueError(f"early_exit threshold must be 0 or more, got {self.threshold}")
+        if self.confidence not in CONFIDENCES:
+            raise ValueError(f"unknown confidence {self.confidence!r}: choose from {', '.join(CONFIDENCES)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,8 @@ class EngineSettings:
     """For draft_model: the folder of a smaller model with the same tokenizer."""
     draft_layers: int = 0
     """For self_speculative: layers that draft."""
+    early_exit: EarlyExit = field(default_factory=EarlyExit)
+    """Leave out the later layers of tokens that an exit head is sure of."""
     max_queued_requests: int = 512
     """Waiting requests beyond this are answered 503 with Retry-After."""
     dtype: str = "auto"

@@ -52,7 +52,7 @@ def record(tracer: Tracer, call: Call, engine: str, model: str, ended_s: float) 
         names.ENGINE_SPAN_NAME,
         context=call.parent,
         kind=SpanKind.SERVER,
-        attributes=_of_call(call, engine, model) | (_of_sequence(call.sequence, ended_s) if call.sequence else {}),
+        attributes=_of_call(call, engine, model) | (of_sequence(call.sequence, ended_s) if call.sequence else {}),
         start_time=call.arrived_ns,
     )
     if call.error_type is not None:
@@ -74,7 +74,8 @@ def _of_call(call: Call, engine: str, model: str) -> dict[str, Value]:
     return found | ({names.ERROR_TYPE: call.error_type} if call.error_type else {})
 
 
-def _of_sequence(sequence: Sequence, ended_s: float) -> dict[str, Value]:
+def of_sequence(sequence: Sequence, ended_s: float) -> dict[str, Value]:
+    """What the span of a call that became a sequence says besides its identity."""
     request = sequence.request
     num_prompt, num_output = request.num_prompt_tokens, len(sequence.output)
     found: dict[str, Value] = {
@@ -90,6 +91,12 @@ def _of_sequence(sequence: Sequence, ended_s: float) -> dict[str, Value]:
         names.DRAFT_PROPOSED: sequence.draft_proposed,
         names.DRAFT_ACCEPTED: sequence.draft_accepted,
     }
+    if request.exit_threshold is not None:
+        found |= {
+            names.EARLY_EXIT_THRESHOLD: request.exit_threshold,
+            names.EARLY_EXIT_TOKENS: sequence.exit_tokens,
+            names.EARLY_EXIT_SKIPPED: sequence.exit_skipped,
+        }
     if sequence.finish_reason:
         found[names.FINISH_REASONS] = [sequence.finish_reason]
     if sequence.num_steps:

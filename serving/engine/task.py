@@ -29,7 +29,9 @@ def tasks(
 def _decode(sequence: Request, memory: Memory, drafts: Sequence[int]) -> Task:
     tokens = [*sequence.next_tokens(1), *drafts]
     start, slot = sequence.num_computed, memory.slot_of(sequence)
-    return Task(sequence, Span(slot, start, tokens, decodes=True, samples=True, num_drafts=len(drafts)))
+    threshold = sequence.request.exit_threshold
+    span = Span(slot, start, tokens, decodes=True, samples=True, num_drafts=len(drafts), exit_threshold=threshold)
+    return Task(sequence, span)
 
 
 def _chunk(sequence: Request, memory: Memory, planned: int) -> Task:

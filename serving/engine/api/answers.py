@@ -42,9 +42,12 @@ class Writer(Protocol):
 def usage(sequence: Sequence) -> Json:
     """Token counts of an answer; end tokens count as output."""
     num_prompt, num_output = sequence.request.num_prompt_tokens, len(sequence.output)
-    return {
+    counted: Json = {
         "prompt_tokens": num_prompt,
         "completion_tokens": num_output,
         "total_tokens": num_prompt + num_output,
         "prompt_tokens_details": {"cached_tokens": sequence.num_cached},
     }
+    if sequence.request.exit_threshold is not None:
+        counted["completion_tokens_details"] = {"early_exit_tokens": sequence.exit_tokens}
+    return counted

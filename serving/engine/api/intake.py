@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from serving.engine.api import wire
 from serving.engine.api.problems import context_too_long, invalid, unknown_model, unsupported
 from serving.engine.api.wire import Body, ChatBody, ChatMessage, CompletionBody
+from serving.engine.checkpoint import EXITS_FILE
 from serving.engine.request import Request, Sampling
 from serving.engine.tokenizer import TemplateError, Tokenizer
 
@@ -21,6 +22,10 @@ class Intake:
     vocab_size: int
     max_model_len: int
     max_kv_tokens: int
+    exit_threshold: float | None = None
+    """Of requests that do not say."""
+    has_exits: bool = False
+    """Whether the model can be left early."""
 
     def chat(self, body: ChatBody, request_id: str) -> Request:
         """Raises ``Problem`` for what cannot be served."""
@@ -83,7 +88,16 @@ class Intake:
             stream=body.stream,
             priority=body.priority,
             salt=body.cache_salt or "",
+            exit_threshold=self._exit_threshold(body),
         )
+
+    def _exit_threshold(self, body: Body) -> float | None:
+        threshold = self.exit_threshold if body.early_exit is None else body.early_exit
+        if threshold is None or threshold > 1:
+            return None
+        if not self.has_exits:
+            raise unsupported("early_exit", f"the weights of {self.model} have no {EXITS_FILE}")
+        return threshold
 
     def _max_tokens(self, num_prompt: int, wanted: int | None, param: str) -> int:
         limit = min(self.max_model_len, self.max_kv_tokens)

@@ -16,7 +16,7 @@ from serving.engine.kv import Move, Slots
 from serving.engine.loop import Delivery, Engine
 from serving.engine.prefix import BLOCK_SIZE, PrefixTree
 from serving.engine.request import Request, Sampling
-from serving.engine.sampling import Draw, Sampled
+from serving.engine.sampling import Draw, Said, Sampled
 from serving.engine.sequence import Sequence, State
 from serving.engine.text import TextStream
 
@@ -33,7 +33,7 @@ class Script:
     calls: int = 0
     computed: list[tuple[bool, int]] = field(default_factory=list)
 
-    def run(self, spans: list[Span], draws: list[Draw]) -> list[list[Sampled]]:
+    def run(self, spans: list[Span], draws: list[Draw]) -> list[Said]:
         self.calls += 1
         if self.calls in self.failing_steps:
             raise RuntimeError("the device failed, as the script says")
@@ -44,14 +44,14 @@ class Script:
         sampling = [span for span in spans if span.samples]
         return [self._said(span, row) for row, span in enumerate(sampling)]
 
-    def _said(self, span: Span, row: int) -> list[Sampled]:
+    def _said(self, span: Span, row: int) -> Said:
         """Scripted tokens, one more for each draft that the script agrees with."""
         drafts, said = list(span.tokens[len(span.tokens) - span.num_drafts :]), list[Sampled]()
         for offset, draft in enumerate([*drafts, None]):
             said.append(Sampled(self.tokens[(self.calls + row + offset) % len(self.tokens)]))
             if said[-1].id != draft:
                 break
-        return said
+        return Said(said)
 
     def propose(self, asks: SequenceOf[Ask]) -> list[list[int]]:
         """Drafts of any length up to the limit, right as often as the script repeats itself."""
