@@ -18,6 +18,7 @@ POINT_COLUMNS: Final = (
 ATTEMPT_COLUMNS: Final = (
     "request_id", "attempt", "engine", "model", "outcome", "started_at", "prefill_started_at", "first_token_at",
     "ended_at", "input_tokens", "cached_input_tokens", "output_tokens", "draft_proposed", "draft_accepted",
+    "exit_skipped",
 )  # fmt: skip
 AUTOMATIC: Final = "auto"
 

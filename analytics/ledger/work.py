@@ -2,7 +2,7 @@
 
 Positions, steps and contexts follow from tokens alone. Uniform progress within prefill and within decode is the
 estimate; contexts grow linearly with the positions. Prefix-cached tokens are computed by nobody. A draft position
-that was rejected was computed all the same.
+that was rejected was computed all the same, and one that left the model early counts the share of its layers.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Work:
     prefilled: Floats  # prompt positions computed
     cached: Floats
     prompt: Floats  # prompt positions, cached ones included
-    decoded: Floats  # positions computed in decode, rejected drafts included
+    decoded: Floats  # positions computed in decode, rejected drafts included, skipped layers not
     decode_steps: Floats
     output: Floats  # output tokens
 
@@ -54,7 +54,9 @@ def work_of(attempts: pa.Table, engine: str, origin_ns: int) -> Work:
     return _build(rows, number, time)
 
 
-_COUNTS: Final = ("input_tokens", "cached_input_tokens", "output_tokens", "draft_proposed", "draft_accepted")
+_COUNTS: Final = (
+    "input_tokens", "cached_input_tokens", "output_tokens", "draft_proposed", "draft_accepted", "exit_skipped",
+)  # fmt: skip
 _TIMES: Final = ("started_at", "prefill_started_at", "first_token_at", "ended_at")
 
 
@@ -78,7 +80,7 @@ def _build(rows: Any, number: dict[str, Floats], time: dict[str, Floats]) -> Wor
         prefilled=prefilled,
         cached=prompt - prefilled,
         prompt=prompt,
-        decoded=later - accepted + number["draft_proposed"],
+        decoded=np.maximum(later - accepted + number["draft_proposed"] - number["exit_skipped"], 0.0),
         decode_steps=later - accepted,
         output=output,
     )

@@ -40,6 +40,7 @@ REQUEST_COLUMNS: Final = {
     "escalated_from": GATEWAY_FIRST,
     "draft_proposed": INNER_FIRST,
     "draft_accepted": INNER_FIRST,
+    "exit_skipped": INNER_FIRST,
     "quality_score": OUTER_FIRST,
     "run_id": OUTER_FIRST,
     "run_arm": OUTER_FIRST,
@@ -49,7 +50,9 @@ REQUEST_COLUMNS: Final = {
     "attributes": ("root",),
 }
 ATTEMPT_FIRST: Final = ("engine", "attempt")  # of one try only its own layers speak
-TOKEN_COLUMNS: Final = ("input_tokens", "cached_input_tokens", "output_tokens", "draft_proposed", "draft_accepted")
+TOKEN_COLUMNS: Final = (
+    "input_tokens", "cached_input_tokens", "output_tokens", "draft_proposed", "draft_accepted", "exit_skipped",
+)  # fmt: skip
 
 
 def pick(spans: pa.Table, layers: Layers, column: str, order: Sequence[str]) -> pa.Array:

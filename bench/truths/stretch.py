@@ -93,4 +93,5 @@ def _attempts(begin_s: float, moments: tuple[Floats, ...], prompt: Floats, outpu
         | stamps
         | {"input_tokens": pa.array(prompt), "output_tokens": pa.array(output)}
         | {"cached_input_tokens": pa.repeat(0, size), "draft_proposed": none, "draft_accepted": none}
+        | {"exit_skipped": none.cast(pa.float64())}
     )

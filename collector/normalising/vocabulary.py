@@ -76,6 +76,7 @@ GATEWAY = (
     Field("outcome", coercion.folded, (names.OUTCOME,)),
     Field("draft_proposed", coercion.count, (names.DRAFT_PROPOSED,)),
     Field("draft_accepted", coercion.count, (names.DRAFT_ACCEPTED,)),
+    Field("exit_skipped", coercion.real, (names.EARLY_EXIT_SKIPPED,)),
     Field("quality_score", coercion.real, (names.QUALITY_SCORE,)),
     Field("itl_s", coercion.gaps, (names.ITL_S,)),
 )

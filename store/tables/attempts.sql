@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS {name} (
     output_tokens        BIGINT,
     draft_proposed       BIGINT,
     draft_accepted       BIGINT,
+    exit_skipped         DOUBLE,             -- decoded positions' worth of layers that early exit left out
     error_type           VARCHAR,
     energy_j             DOUBLE,
     energy_se_j          DOUBLE

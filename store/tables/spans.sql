@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS {name} (
     escalated_from       VARCHAR,
     draft_proposed       BIGINT,
     draft_accepted       BIGINT,
+    exit_skipped         DOUBLE,             -- decoded positions' worth of layers that early exit left out
     quality_score        DOUBLE,
     attempt              INTEGER,
     outcome              VARCHAR,            -- answered | refused | failed | cancelled

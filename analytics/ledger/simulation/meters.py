@@ -108,7 +108,7 @@ def _attempts(machine: Machine, engine: str, idle_s: float) -> pa.Table:
         | {key: pa.array([value] * size, pa.string()) for key, value in texts.items()}
         | {key: _timestamps(values + idle_s) for key, values in moments.items()}
         | {key: pa.array(values, pa.int64()) for key, values in numbers.items()}
-        | {"draft_proposed": none, "draft_accepted": none}
+        | {"draft_proposed": none, "draft_accepted": none, "exit_skipped": none.cast(pa.float64())}
     )
 
 

@@ -89,6 +89,19 @@ def test_rejected_drafts_are_paid_for_by_who_proposed_them() -> None:
     assert np.median(per_token[::2]) > 1.5 * np.median(per_token[1::2])
 
 
+def test_layers_that_were_skipped_are_not_paid_for() -> None:
+    """Every other request left out half the layers of its decoded tokens: its decode joules are half of the others'."""
+    simulated = run(2.0)
+    attempts = simulated.attempts
+    skipped = np.zeros(attempts.num_rows)
+    skipped[::2] = (attempts["output_tokens"].to_numpy()[::2] - 1) / 2
+    result = attributed(meter(simulated), replaced(attempts, "exit_skipped", skipped), simulated)
+    rows = result.attempt_energy.filter(pc.equal(result.attempt_energy["component"], "decode"))
+    joules, _ = per_request(rows, attempts.num_rows)
+    per_token = joules / np.maximum(attempts["output_tokens"].to_numpy() - 1, 1)
+    assert 0.4 < np.median(per_token[::2]) / np.median(per_token[1::2]) < 0.7
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_work_of_unseen_requests_is_unattributed_and_estimated(share: float) -> None:
     """Aborted or lost: what they cost is a figure of its own, within a fifth, and nobody pays for it."""
