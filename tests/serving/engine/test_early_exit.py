@@ -103,11 +103,11 @@ def test_speculation_gives_what_early_exit_alone_gives(
     drafting: dict[str, Any], folder: Path, oracle: ExitOracle
 ) -> None:
     stepped = Stepped(folder, draft_length=3, draft_adapts=False, **drafting)
-    sequences = [stepped.submit(prompt * 2, 20, exit_threshold=0.2) for prompt in prompts(6, seed=5)]
+    sequences = [stepped.submit(prompt, 80, exit_threshold=0.5) for prompt in prompts(4, seed=5)]
     stepped.finish()
     for sequence in sequences:
         ours = tokens(sequence)
-        expected, _, closest = oracle.greedy(sequence.request.prompt, len(ours), 0.2)
+        expected, _, closest = oracle.greedy(sequence.request.prompt, len(ours), 0.5)
         assert ours == expected or closest < CLOSE
     assert stepped.engine.counters.draft_proposed > 0
     assert stepped.engine.counters.early_exit_tokens > 0
