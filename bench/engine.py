@@ -1,11 +1,14 @@
 """How fast is the engine beside its peers? ``python -m bench.engine [--quick]``
 
-The same ``expert`` weights, prompts and output lengths, fp32 and greedy on one thread, at 1, 8 and 32 requests at once:
-our engine, transformers' continuous batching, static ``generate``, and vLLM's CPU build when ``TOKENJOULE_VLLM_PYTHON``
-names its interpreter. Output tokens per CPU second, prompts included. Then speculation: one stream of held-out tasks
-with long answers (``notes``), ``scout`` drafting, decode steps alone.
+The same ``expert`` weights, prompts and output lengths, greedy on one thread, at 1, 8 and 32 requests at once: output
+tokens per CPU second, prompts included. In one process, fp32: our engine (``ours``), transformers' continuous batching,
+static ``generate``. As servers over HTTP streams, with what a client waits for: ours in fp32 and bf16 (``served``,
+``served_bf16``), and stock vLLM's CPU build in bf16 when ``TOKENJOULE_VLLM_PYTHON`` names its interpreter;
+``vs_vllm`` is of our better precision. Then speculation: one stream of held-out tasks with long answers (``notes``),
+``scout`` drafting, decode steps alone.
 """
 
+import itertools
 import json
 import random
 import time
@@ -16,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import engine_peers
+from bench import engine_peers, engine_servers
 from bench.result import options, publish
 from serving.engine.construction import build
-from serving.engine.loop import Delivery, Engine
+from serving.engine.loop import Engine
 from serving.engine.request import Request, Sampling
 from serving.engine.sequence import Sequence
 from serving.engine.settings import EngineSettings
@@ -49,6 +52,8 @@ def main() -> None:
     figures: Figures = {}
     for concurrency in CONCURRENCIES:
         figures |= _compared(_prompts(concurrency), concurrency, scale)
+    prompts_of = {concurrency: _prompts(concurrency) for concurrency in CONCURRENCIES}
+    figures |= engine_servers.compared(WEIGHTS / "expert", prompts_of, scale.num_output, scale.repeats)
     figures |= _speculation(scale.num_tasks)
     publish(
         "engine",
@@ -74,21 +79,7 @@ def _compared(prompts: Prompts, concurrency: int, scale: Scale) -> Figures:
     figures: Figures = {f"{name}_{concurrency}": value for name, value in best.items()}
     figures[f"vs_transformers_{concurrency}"] = best["ours"] / best["transformers"]
     figures[f"vs_static_{concurrency}"] = best["ours"] / best["static"]
-    vllm = engine_peers.vllm_rate(WEIGHTS / "expert", prompts, scale.num_output)
-    figures[f"vs_vllm_{concurrency}"] = vllm if isinstance(vllm, str) else best["ours"] / vllm
-    return figures | _latency(prompts, concurrency, scale.num_output)
-
-
-def _latency(prompts: Prompts, concurrency: int, num_output: int) -> Figures:
-    """Wall time, ours only: the peers' batch calls do not say when a token came."""
-    engine = _Ours()
-    engine.rate(prompts, num_output)
-    ttft = [one.first_token_s - engine.began_s for one in engine.sequences if one.first_token_s is not None]
-    return {
-        f"ttft_p95_ms_{concurrency}": 1000 * float(np.percentile(ttft, 95)),
-        f"itl_p50_ms_{concurrency}": 1000 * float(np.percentile(engine.gaps_s, 50)),
-        f"itl_p99_ms_{concurrency}": 1000 * float(np.percentile(engine.gaps_s, 99)),
-    }
+    return figures
 
 
 class _Ours:
@@ -97,24 +88,22 @@ class _Ours:
     def __init__(self, **more: object) -> None:
         settings = EngineSettings(WEIGHTS / "expert", max_cached_tokens=0, **more)  # type: ignore[arg-type]  # as given
         self._tokenizer = Tokenizer.from_folder(settings.weights)
-        self._arrived: dict[str, float] = {}
-        self.engine: Engine = build(settings, "bench", self._tokenizer, self._deliver)[0]
-        self.sequences: list[Sequence] = []
-        self.gaps_s: list[float] = []
-        self.began_s = 0.0
+        self._numbers = itertools.count()
+        self.engine: Engine = build(settings, "bench", self._tokenizer, lambda _: None)[0]
 
     def rate(self, prompts: Prompts, num_output: int) -> float:
         """Output tokens per CPU second of all of them at once."""
-        self.sequences = [self._submit(prompt, num_output, ends=False) for prompt in prompts]
-        self.began_s, began_cpu_s = time.monotonic(), time.process_time()
+        for prompt in prompts:
+            self._submit(prompt, num_output, ends=False)
+        began_s = time.process_time()
         self.finish()
-        return len(prompts) * num_output / (time.process_time() - began_cpu_s)
+        return len(prompts) * num_output / (time.process_time() - began_s)
 
     def decode_rate(self, prompts: Prompts, num_output: int) -> float:
         """Output tokens per CPU second of decode steps, one request after the other, until each ends."""
         tokens, seconds = 0, 0.0
         for prompt in prompts:
-            self.sequences = [self._submit(prompt, num_output, ends=True)]
+            self._submit(prompt, num_output, ends=True)
             self.engine.take_messages()
             while True:
                 before, began_s = self.engine.counters.generated_tokens, time.process_time()
@@ -131,20 +120,11 @@ class _Ours:
         while self.engine.step().has_work:
             pass
 
-    def _submit(self, prompt: list[int], num_output: int, *, ends: bool) -> Sequence:
+    def _submit(self, prompt: list[int], num_output: int, *, ends: bool) -> None:
         greedy = Sampling(temperature=0.0)
-        request = Request(f"r{len(self._arrived)}", tuple(prompt), num_output, greedy, ignore_eos=not ends, stream=True)
-        self._arrived[request.id] = 0.0
-        sequence = Sequence(request, TextStream(self._tokenizer.decode, ()), time.monotonic())
-        self.engine.submit(sequence)
-        return sequence
-
-    def _deliver(self, delivery: Delivery) -> None:
-        now_s = time.monotonic()
-        for sequence, _delta in delivery:
-            if last_s := self._arrived[sequence.id]:
-                self.gaps_s.append(now_s - last_s)
-            self._arrived[sequence.id] = now_s
+        name = f"r{next(self._numbers)}"
+        request = Request(name, tuple(prompt), num_output, greedy, ignore_eos=not ends, stream=True)
+        self.engine.submit(Sequence(request, TextStream(self._tokenizer.decode, ()), time.monotonic()))
 
 
 def _prompts(count: int) -> Prompts:

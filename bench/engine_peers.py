@@ -1,33 +1,11 @@
-"""Peers of the engine on the same weights: transformers' continuous batching, static ``generate``, vLLM's CPU build.
+"""Peers of the engine in its own process, same weights: transformers' continuous batching, static ``generate``."""
 
-vLLM runs in the interpreter that ``TOKENJOULE_VLLM_PYTHON`` names, in one process, so that its CPU seconds are its own.
-"""
-
-import json
-import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
-
-VARIABLE = "TOKENJOULE_VLLM_PYTHON"
-WITHIN_S = 600
-_VLLM = """
-import json, sys, time
-from vllm import LLM, SamplingParams
-asked = json.load(sys.stdin)
-llm = LLM(asked["model"], dtype="float32", max_model_len=1024, enable_prefix_caching=False, enforce_eager=True)
-def run(count):
-    wanted = SamplingParams(temperature=0, max_tokens=count, min_tokens=count, ignore_eos=True)
-    began = time.process_time()
-    answers = llm.generate([{"prompt_token_ids": p} for p in asked["prompts"]], wanted, use_tqdm=False)
-    return sum(len(a.outputs[0].token_ids) for a in answers) / (time.process_time() - began)
-run(4)
-print(json.dumps({"rate": run(asked["num_output"])}))
-"""
 
 
 class _Transformers:
@@ -70,25 +48,3 @@ class Static(_Transformers):
         with torch.inference_mode():
             self.model.generate(ids, attention_mask=mask, generation_config=self.settings(num_output))
         return len(prompts) * num_output / (time.process_time() - began_s)
-
-
-def vllm_rate(folder: Path, prompts: list[list[int]], num_output: int) -> float | str:
-    """Output tokens per CPU second, or why there is no figure."""
-    python = os.environ.get(VARIABLE)
-    if not python:
-        return f"missing: name an interpreter with vLLM in {VARIABLE}"
-    asked = {"model": str(folder), "prompts": prompts, "num_output": num_output}
-    limits = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-    ended = subprocess.run(
-        [python, "-c", _VLLM],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-        env={**os.environ, **limits},
-    )
-    if ended.returncode != 0:
-        return f"failed: {(ended.stderr.strip().splitlines() or ['no message'])[-1][:120]}"
-    rate: float = json.loads(ended.stdout.strip().splitlines()[-1])["rate"]
-    return rate
