@@ -16,6 +16,9 @@ from typing import Any, Final
 from conventions import settings
 from conventions.errors import SettingsError
 
+FILE: Final = "confidence.json"
+"""Its name beside the weights that it belongs to."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenOdds:

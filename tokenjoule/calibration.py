@@ -18,7 +18,6 @@ from training.evaluation.calibration import Judged
 from training.evaluation.questions import Question, question
 
 SEED = 1_000_003  # not validation's own: training stops early on that draw
-FILE = "confidence.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def run(plan: Plan, console: Console) -> dict[str, Any]:
     fitted_on, held_out = _asked(plan, found, console)
     weights = plan.models / found.model
     made = calibration.fit(fitted_on, found.model, weights, plan.split)
-    path = weights / FILE
+    path = weights / confidence.FILE
     path.write_text(json.dumps(dataclasses.asdict(made), indent=1) + "\n", encoding="utf-8")
     held = calibration.report(confidence.read(path), held_out)
     for arm in ("before", "after"):

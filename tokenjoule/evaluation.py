@@ -19,19 +19,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from analytics.reports import traces
-from conventions import settings
+from conventions import confidence, settings
 from conventions.errors import SettingsError
 from store import reading
 from tokenjoule import stack
 from tokenjoule.configuration import free_port
 from tokenjoule.demo import settle
-from training.evaluation import asking, scores, variant, verdict
+from training.evaluation import asking, calibration, scores, variant, verdict
 from training.evaluation.asking import Answer, Server
 from training.evaluation.questions import Question
 from training.evaluation.variant import Variant
 
 SERVING: Final = frozenset({"engine", "gateway"})
 METER_WITHIN_S: Final = 15.0
+SAMPLE_EVERY_S: Final = 2.0  # the ledger bears 2.5 of these without a sample: on a busy machine 1 s left gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,10 @@ def collecting(plan: Plan, seats: Sequence[Seat]) -> Iterator[str]:
     processes = [
         {"engine": seat.engine_name(model), "port": port} for seat in seats for model, port in seat.ports.items()
     ]
+    sampler = {**own.get("sampler", {}), "interval_s": SAMPLE_EVERY_S}
     values = {
         **own,
+        "sampler": sampler,
         "data": str(plan.directory / "data"),
         "host": "127.0.0.1",
         "port": free_port(),
@@ -149,13 +152,19 @@ def _seats(plan: Plan) -> tuple[list[Seat], list[dict[str, str]]]:
     seats, skipped = [], []
     for name in plan.variants or variant.names():
         found = variant.load(name)
-        if why := found.missing(plan.models):
+        if why := found.missing(plan.models) or _stale(found, plan.models):
             skipped.append({"name": name, "why": why})
         else:
             seats.append(seat(Path(name).stem, found))
     if not seats:
         raise SettingsError(f"no variant can run: {'; '.join(one['why'] for one in skipped)}")
     return seats, skipped
+
+
+def _stale(found: Variant, models: Path) -> str | None:
+    """A calibration of other weights would judge answers that it knows nothing of."""
+    calibrations = [models / name for name in found.needs if Path(name).name == confidence.FILE]
+    return next((why for path in calibrations if (why := calibration.stale(path))), None)
 
 
 def seat(name: str, found: Variant) -> Seat:

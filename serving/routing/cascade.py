@@ -15,13 +15,11 @@ from conventions import confidence
 from conventions.confidence import Calibration
 from serving.routing._types import AUTO_MODEL, Candidate, Choice, Snapshot, Trial, Verdict, fewest_in_flight, healthy
 
-FILE = "confidence.json"
-
 
 def shipped_calibrations() -> dict[str, Path]:
     """Those that lie beside the shipped weights, by model."""
     folder = Path(str(resources.files("serving"))) / "weights"
-    return {path.parent.name: path for path in sorted(folder.glob(f"*/{FILE}"))}
+    return {path.parent.name: path for path in sorted(folder.glob(f"*/{confidence.FILE}"))}
 
 
 @dataclass(frozen=True, slots=True)

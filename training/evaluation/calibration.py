@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.stats import beta
 
+from conventions import confidence
 from conventions.confidence import FEATURES, Calibration, TokenOdds
 from conventions.errors import SettingsError
 
@@ -133,6 +134,13 @@ def fingerprint(weights: Path) -> str:
     for path in sorted(weights.glob("model*.safetensors")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def stale(path: Path) -> str | None:
+    """Why the calibration at ``path`` is not of the weights beside it; None when it is. Raises ``SettingsError``."""
+    if confidence.read(path).weights == fingerprint(path.parent):
+        return None
+    return f"{path} is of other weights than those beside it; `tokenjoule calibrate` makes it anew"
 
 
 def _quality(stated: Vector, right: Vector) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The fit finds the chances that made the answers, and the measures of how well it does are the known ones."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,15 @@ def test_measures_are_the_known_ones() -> None:
     stated, right = np.array([0.05, 0.05, 0.95, 0.95]), np.array([0.0, 1.0, 1.0, 1.0])
     assert calibration.brier(stated, right) == pytest.approx((0.05**2 + 0.95**2 + 2 * 0.05**2) / 4)
     assert calibration.expected_error(calibration.bins(stated, right)) == pytest.approx((0.45 + 0.05) / 2)
+
+
+def test_a_calibration_of_other_weights_is_found_out(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    path = tmp_path / "confidence.json"
+    path.write_text(json.dumps(asdict(calibration.fit(overconfident(100, 1), "scout", tmp_path, "test"))))
+    assert calibration.stale(path) is None
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    assert "of other weights" in str(calibration.stale(path))
 
 
 def test_answers_of_one_kind_cannot_be_calibrated() -> None:
