@@ -75,6 +75,7 @@ DECODE_S: Final = "tokenjoule.decode_s"
 BATCH_SIZE: Final = "tokenjoule.batch.size"
 DRAFT_PROPOSED: Final = "tokenjoule.speculation.proposed"
 DRAFT_ACCEPTED: Final = "tokenjoule.speculation.accepted"
+SEMANTIC_TOKENS: Final = "tokenjoule.semantic_reuse.tokens"  # states from another place of another prompt; absent: 0
 EARLY_EXIT_THRESHOLD: Final = "tokenjoule.early_exit.threshold"  # absent: every token went through all layers
 EARLY_EXIT_TOKENS: Final = "tokenjoule.early_exit.tokens"  # output tokens said by an exit head
 EARLY_EXIT_SKIPPED: Final = "tokenjoule.early_exit.skipped"  # decoded positions' worth of layers skipped, a double

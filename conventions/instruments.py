@@ -77,6 +77,28 @@ ENGINE_DRAFT_PROPOSED = Instrument(
 ENGINE_DRAFT_ACCEPTED = Instrument(
     "tokenjoule.engine.draft_accepted", "{token}", "counter", "proposed tokens that were accepted"
 )
+ENGINE_SEMANTIC_TOKENS = Instrument(
+    "tokenjoule.engine.semantic_reuse_tokens", "{token}", "counter",
+    "prompt tokens whose states came from another place of an earlier prompt",
+)  # fmt: skip
+ENGINE_SEMANTIC_CHECKS = Instrument(
+    "tokenjoule.engine.semantic_checks", "{prompt}", "counter", "prompts computed with borrowed states and without"
+)
+ENGINE_SEMANTIC_DISAGREEMENTS = Instrument(
+    "tokenjoule.engine.semantic_disagreements", "{prompt}", "counter", "checks whose likeliest next token differed"
+)
+ENGINE_SEMANTIC_CHECK_TOKENS = Instrument(
+    "tokenjoule.engine.semantic_check_tokens", "{token}", "counter", "prompt positions computed only to be compared"
+)
+ENGINE_SEMANTIC_TRUSTED = Instrument(
+    "tokenjoule.engine.semantic_trusted",
+    "1",
+    "gauge",
+    "1 while states of alike chunks may be reused, 0 above the bound",
+)
+ENGINE_SEMANTIC_DIVERGENCE = Instrument(
+    "tokenjoule.engine.semantic_divergence", "nat", "gauge", "mean divergence of the next token in the newest checks"
+)
 ENGINE_EARLY_EXIT_TOKENS = Instrument(
     "tokenjoule.engine.early_exit_tokens", "{token}", "counter", "output tokens said by an exit head"
 )
@@ -105,12 +127,24 @@ ENGINE_SAVINGS: Final = (
     ENGINE_PREFIX_HITS,
     ENGINE_DRAFT_PROPOSED,
     ENGINE_DRAFT_ACCEPTED,
+    ENGINE_SEMANTIC_TOKENS,
+    ENGINE_SEMANTIC_CHECKS,
+    ENGINE_SEMANTIC_DISAGREEMENTS,
+    ENGINE_SEMANTIC_CHECK_TOKENS,
     ENGINE_EARLY_EXIT_TOKENS,
     ENGINE_EARLY_EXIT_SKIPPED,
     ENGINE_PREEMPTIONS,
 )
 """What reuse and speculation spared and how often work was put back. The ledger reads only what was computed."""
-ENGINE_GAUGES: Final = (ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_USAGE, ENGINE_DRAFT_LENGTH, ENGINE_DRAFT_GAIN)
+ENGINE_GAUGES: Final = (
+    ENGINE_RUNNING,
+    ENGINE_WAITING,
+    ENGINE_KV_USAGE,
+    ENGINE_DRAFT_LENGTH,
+    ENGINE_DRAFT_GAIN,
+    ENGINE_SEMANTIC_TRUSTED,
+    ENGINE_SEMANTIC_DIVERGENCE,
+)
 
 # --- training and batch jobs (cumulative over one leg: from one start of the process to its end) -------------------
 JOB_STEPS = Instrument("tokenjoule.job.steps", "{step}", "counter", "steps that a job finished")

@@ -27,6 +27,8 @@ class Span:
     """Whether the last position's logits are wanted."""
     num_drafts: int = 0
     """Tokens at its end that are only proposed: the logits before each of them are wanted as well."""
+    keeps_logits: bool = False
+    """Whether the last position's logits are wanted themselves, beside what is drawn from them."""
     exit_threshold: float | None = None
     """For decodes: the confidence at which a position may leave the model early; None: it goes through all layers."""
 

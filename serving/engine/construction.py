@@ -23,6 +23,7 @@ from serving.engine.model import Model
 from serving.engine.plan import Policy
 from serving.engine.prefix import BLOCK_SIZE, Eviction, PrefixTree
 from serving.engine.runner import Runner
+from serving.engine.semantic import Semantic
 from serving.engine.settings import EngineSettings
 from serving.engine.tokenizer import Tokenizer
 
@@ -50,6 +51,7 @@ def build(options: EngineSettings, name: str, tokenizer: Tokenizer, deliver: Del
         end_ids=folder.end_ids,
         deliver=deliver,
         prefixes=prefixes,
+        semantic=_semantic(options, prefixes),
         itl_target_s=options.itl_target_s,
         draft_length=DraftLength(options.draft_length, adapts=options.draft_adapts) if options.drafting else None,
     )
@@ -98,6 +100,12 @@ def _prefixes(options: EngineSettings) -> PrefixTree | None:
     eviction: Eviction = plugins.load(EVICTION, options.eviction, "Policy")()
     num_blocks = options.max_cached_tokens // BLOCK_SIZE
     return PrefixTree(num_blocks, eviction) if num_blocks else None
+
+
+def _semantic(options: EngineSettings, prefixes: PrefixTree | None) -> Semantic | None:
+    if prefixes is None or options.semantic_reuse.recompute is None:
+        return None
+    return Semantic(options.semantic_reuse, prefixes)
 
 
 def _drafter(options: EngineSettings, llm: Model, kv: KvCache) -> Drafter | None:

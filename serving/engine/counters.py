@@ -14,7 +14,12 @@ Definitions, the same as the ledger's (a *step* is one forward pass, which may c
   that were skipped, those of rejected drafts included.
 * ``generated_tokens``: output tokens, the first of each request and end tokens included.
 * ``prefix_cache_queries``: prompt tokens of admitted requests while prefixes are cached; ``prefix_cache_hits``: those
-  found. ``Σ prompt = prefill_tokens + prefix_cache_hits`` over requests whose prompt was finished.
+  found. ``Σ prompt + semantic_check_tokens = prefill_tokens + prefix_cache_hits + semantic_reuse_tokens`` over requests
+  whose prompt was finished.
+* ``semantic_reuse_tokens``: prompt positions whose states came from another place of an earlier prompt.
+  ``semantic_checks``: prompts computed with borrowed states and again without; ``semantic_disagreements``: those whose
+  likeliest next token differed; ``semantic_check_tokens``: positions computed for the first of both times, in no
+  request's claim. ``semantic_trusted``: 1 while states may be reused; ``semantic_divergence``: mean KL of the checks.
 * ``draft_proposed``: drafted positions computed; ``draft_accepted``: output tokens that a step gave beyond its first.
 * ``draft_length``: tokens drafted for each request at most, now; 0 where it does not pay. ``draft_gain``: estimated
   tokens per second over those without drafts, at the present size of batch.
@@ -59,6 +64,10 @@ class Counters:
     prefix_cache_hits: int = 0
     draft_proposed: int = 0
     draft_accepted: int = 0
+    semantic_reuse_tokens: int = 0
+    semantic_checks: int = 0
+    semantic_disagreements: int = 0
+    semantic_check_tokens: int = 0
     early_exit_tokens: int = 0
     early_exit_skipped: float = 0
     preemptions: int = 0
@@ -70,6 +79,8 @@ class Counters:
     kv_usage: float = 0.0
     draft_length: int = 0
     draft_gain: float = 1.0
+    semantic_trusted: int = 0
+    semantic_divergence: float = 0.0
     ttft_s: Histogram = field(default_factory=lambda: Histogram(TTFT_BUCKETS_S))
     e2e_s: Histogram = field(default_factory=lambda: Histogram(DURATION_BUCKETS_S))
 
@@ -86,6 +97,11 @@ class Counters:
             self.early_exit_skipped += sum(skipped)
             self.decode_tokens -= sum(skipped)
             self.decode_context -= sum(share * (start + offset) for offset, share in enumerate(skipped))
+
+    def count_check(self, differs: bool) -> None:
+        """A prompt was computed with borrowed states and without."""
+        self.semantic_checks += 1
+        self.semantic_disagreements += differs
 
     def count_said(self, num_tokens: int, num_drafts: int) -> None:
         """A request said ``num_tokens`` in a step that computed ``num_drafts`` proposals for it."""

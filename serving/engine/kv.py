@@ -6,12 +6,15 @@ last one moves into it, so that a decode batch reads ``cache[:n]`` as a view. Ga
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 CACHE_LINE_BYTES = 64
+Turn = Callable[[torch.Tensor], torch.Tensor]
+"""Keys ``[layer, head, position, dim]`` of some positions as they would be at others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +172,13 @@ class KvCache:
             cut = part.reshape(*part.shape[:2], len(places), block_size, part.shape[3])
             blocks.index_copy_(1, where, cut.transpose(1, 2))
 
-    def restore(self, slot: int, places: list[int]) -> None:
-        """Copy blocks, in order, into the slot's first positions."""
+    def restore(self, slot: int, places: Sequence[int], start: int = 0, turn: Turn | None = None) -> None:
+        """Copy blocks, in order, into the slot's positions from ``start`` on, their keys through ``turn``."""
         where = torch.tensor(places, device=self._blocks.device)
         for blocks, states in zip(self._blocks, (self.keys, self.values), strict=True):
             part = blocks.index_select(1, where).transpose(1, 2).flatten(2, 3)
-            states[:, slot, :, : part.shape[2]] = part
+            turned = turn(part) if turn is not None and states is self.keys else part
+            states[:, slot, :, start : start + part.shape[2]] = turned
 
 
 def _zeros(dimensions: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

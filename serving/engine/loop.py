@@ -9,10 +9,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from serving.engine.accounting import count_admission, count_step
 from serving.engine.batch import Span
 from serving.engine.counters import Counters
 from serving.engine.draft_length import DraftLength
@@ -23,6 +24,7 @@ from serving.engine.pace import Pace
 from serving.engine.plan import Plan, Policy, Snapshot
 from serving.engine.prefix import PrefixTree
 from serving.engine.sampling import Draw, Said
+from serving.engine.semantic import Semantic
 from serving.engine.sequence import Delta, Outcome, Sequence, State
 from serving.engine.speculation import Proposes, Speculation
 from serving.engine.task import Task, tasks
@@ -68,6 +70,7 @@ class Engine:
         end_ids: frozenset[int],
         deliver: Deliver,
         prefixes: PrefixTree | None = None,
+        semantic: Semantic | None = None,
         draft_length: DraftLength | None = None,
         itl_target_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -75,7 +78,8 @@ class Engine:
         self.counters = Counters()
         self._policy = policy
         self._runner = runner
-        self._memory = Memory(slots, runner, prefixes)
+        self._memory = Memory(slots, runner, prefixes, semantic)
+        self._semantic = semantic
         self._speculation = None if draft_length is None else Speculation(runner, draft_length, end_ids)
         self._counts_prefixes = prefixes is not None
         self._max_batched_tokens = max_batched_tokens
@@ -181,16 +185,17 @@ class Engine:
         began_s = self._clock()
         try:
             work = tasks(plan, self._running, self._memory, self._drafts(plan))
-            samplers = [task for task in work if task.span.samples]
-            said = self._runner.run([task.span for task in work], [task.sequence.draw for task in samplers])
+            samplers = [task for task in work if task.samples]
+            spans = [span for task in work for span in task.spans]
+            said = self._runner.run(spans, [task.draw for task in samplers])
         except RuntimeError:
             self._fail(plan)
             return
-        self._account(work, said)
-        num_tokens = self._commit(samplers, said)
+        count_step(self.counters, work, said)
+        num_tokens = self._commit(self._answering(samplers, said))
         seconds = self._clock() - began_s
         if plan.decode:
-            self._pace.observe(sum(len(task.span.tokens) for task in work), seconds)
+            self._pace.observe(sum(task.num_tokens for task in work), seconds)
         if self._speculation is not None and plan.decode and not plan.prefill:
             self._speculation.observe(len(work), num_tokens, seconds)
 
@@ -223,35 +228,27 @@ class Engine:
         for request_id in ids:
             sequence = self._waiting.pop(request_id)
             returns = sequence.scheduled_s is not None
-            sequence.admit(now_s, self._memory.admit(sequence))
-            if not returns:
-                self._count_prefix(sequence)
+            sequence.admit(now_s, *self._memory.admit(sequence))
+            if not returns and self._counts_prefixes:
+                count_admission(self.counters, sequence)
             self._running[request_id] = sequence
 
-    def _count_prefix(self, sequence: Sequence) -> None:
-        if self._counts_prefixes:
-            self.counters.prefix_cache_queries += sequence.request.num_prompt_tokens
-            self.counters.prefix_cache_hits += sequence.num_cached
+    def _answering(self, samplers: list[Task], said: list[Said]) -> Iterator[tuple[Task, Said]]:
+        """Without those whose prompt was only on trial; whoever has computed it both ways is compared."""
+        for task, one in zip(samplers, said, strict=True):
+            if task.sequence.is_checked and self._semantic is not None and one.logits is not None:
+                if task.sequence.is_on_trial:
+                    task.sequence.begin_again(one.logits)
+                    continue
+                self.counters.count_check(self._semantic.judge(task.sequence.take_trial(), one.logits))
+            yield task, one
 
-    def _account(self, work: list[Task], said: list[Said]) -> None:
-        counters, answers = self.counters, iter(said)
-        counters.steps += 1
-        counters.running_steps += len(work)
-        for task in work:
-            span, count = task.span, len(task.span.tokens)
-            skipped = next(answers).skipped if span.samples else ()
-            if span.decodes:
-                counters.count_decode(span.start, count, skipped)
-            else:
-                counters.count_prefill(span.start, count)
-            task.sequence.advance(count, len(work))
-
-    def _commit(self, samplers: list[Task], said: list[Said]) -> int:
+    def _commit(self, said: Iterable[tuple[Task, Said]]) -> int:
         """Take in what the step said; the number of output tokens."""
         now_s, num_tokens = self._clock(), 0
         delivery: Delivery = []
-        for task, one in zip(samplers, said, strict=True):
-            sequence, num_drafts = task.sequence, task.span.num_drafts
+        for task, one in said:
+            sequence, num_drafts = task.sequence, task.num_drafts
             is_first, exits_before = not sequence.output, sequence.exit_tokens
             delta = sequence.commit(one, num_drafts, now_s, self._end_ids)
             self.counters.early_exit_tokens += sequence.exit_tokens - exits_before
@@ -296,3 +293,6 @@ class Engine:
         counters.kv_usage = self._memory.usage
         if self._speculation is not None:
             counters.draft_length, counters.draft_gain = self._speculation.length, self._speculation.gain
+        if self._semantic is not None:
+            counters.semantic_trusted = int(self._semantic.trust.holds)
+            counters.semantic_divergence = self._semantic.trust.divergence

@@ -4,10 +4,12 @@ Positions are one budget: free + used + cached = all. Cached prefixes live in wh
 way to them.
 """
 
+from collections.abc import Sequence as SequenceOf
 from typing import Protocol
 
 from serving.engine.kv import Move, Slots
 from serving.engine.prefix import BLOCK_SIZE, PrefixTree
+from serving.engine.semantic import Borrowed, Run, Semantic
 from serving.engine.sequence import Sequence
 
 EVICTED_AT_ONCE = 16
@@ -29,14 +31,21 @@ class HoldsStates(Protocol):
         """Copy cache blocks into a slot's first positions."""
         ...
 
+    def borrow(self, slot: int, runs: SequenceOf[Run]) -> None:
+        """Copy cache blocks into a slot where its prompt has the same tokens, turned to their new positions."""
+        ...
+
 
 class Memory:
     """Who holds which positions. ``prefixes`` is None when nothing is to be reused."""
 
-    def __init__(self, slots: Slots, device: HoldsStates, prefixes: PrefixTree | None) -> None:
+    def __init__(
+        self, slots: Slots, device: HoldsStates, prefixes: PrefixTree | None, semantic: Semantic | None = None
+    ) -> None:
         self._slots = slots
         self._device = device
         self._prefixes = prefixes
+        self._semantic = semantic
         self._held: dict[str, Sequence] = {}
 
     @property
@@ -64,8 +73,8 @@ class Memory:
             found = self._prefixes.lookup(sequence.request.salt, sequence.reusable_tokens)
             sequence.hint_cached(found, self._prefixes.version)
 
-    def admit(self, sequence: Sequence) -> int:
-        """Give the request a slot and what is cached of its prompt; the number of positions it need not compute."""
+    def admit(self, sequence: Sequence) -> tuple[int, Borrowed | None]:
+        """Give the request a slot and what is cached of its prompt; how many first positions, and what it borrows."""
         positions = sequence.request.num_reserved_positions
         self._make_room(positions - self._slots.free_positions)
         slot = self._slots.allocate(sequence.id, positions)
@@ -75,7 +84,17 @@ class Memory:
         )
         if places:
             self._device.restore(slot, places)
-        return len(places) * BLOCK_SIZE
+        start = len(places) * BLOCK_SIZE
+        return start, self._borrow(sequence, slot, start)
+
+    def _borrow(self, sequence: Sequence, slot: int, start: int) -> Borrowed | None:
+        """A request that returns computes what it misses: its own words are in its prompt then."""
+        if self._semantic is None or not sequence.request.semantic_reuse or sequence.scheduled_s is not None:
+            return None
+        borrowed = self._semantic.borrow(sequence.request.salt, sequence.reusable_tokens, start)
+        if borrowed is not None:
+            self._device.borrow(slot, borrowed.runs)
+        return borrowed
 
     def keep(self, sequence: Sequence) -> None:
         """Cache the full blocks of what the request has computed exactly."""
@@ -92,7 +111,7 @@ class Memory:
         del self._held[sequence.id]
         if move := self._slots.release(sequence.id):
             moved = self._held[self._slots.holder(move.target)]
-            self._device.move(move, moved.num_computed)
+            self._device.move(move, moved.num_held)
 
     def check(self) -> None:
         """Assert conservation of slots, positions and blocks."""

@@ -44,6 +44,10 @@ class Model(Protocol):
         """Make it possible to leave after these numbers of layers. Raises ``ModelNotSupported`` for impossible ones."""
         ...
 
+    def turned(self, keys: torch.Tensor, source: int, position: int) -> torch.Tensor:
+        """Keys ``[layer, head, n, dim]`` computed from position ``source`` on, as they are from ``position`` on."""
+        ...
+
     def forward_exiting(self, batch: Batch, kv: KvCache, confidence: Confidence) -> Departed:
         """``forward``, but decode rows leave at the first exit where ``confidence`` reaches their threshold."""
         ...

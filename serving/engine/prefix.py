@@ -14,6 +14,9 @@ from typing import NamedTuple, Protocol
 BLOCK_SIZE = 16
 """Positions per block, as in vLLM: fewer would copy in smaller pieces, more would cut more off the end of a match."""
 
+MOST_ALIKE = 8
+"""Blocks of the same tokens in different places that are looked at for the longest chain."""
+
 
 class Use(NamedTuple):
     """How a block has been used so far."""
@@ -43,8 +46,16 @@ class Block:
     parent: "Block | None"
     key: tuple[int | str, ...]
     last_used: int
+    salt: str
+    start: int
+    """Position of its first token."""
     num_reuses: int = 0
     num_children: int = 0
+
+    @property
+    def content(self) -> tuple[str, tuple[int | str, ...]]:
+        """Its owner and its tokens, wherever they stood."""
+        return self.salt, self.key if self.start else self.key[1:]
 
 
 _Key = tuple[Block | None, tuple[int | str, ...]]
@@ -59,6 +70,7 @@ class PrefixTree:
         """Changes whenever another look-up could give another answer."""
         self._eviction = eviction
         self._blocks: dict[_Key, Block] = {}
+        self._alike: dict[tuple[str, tuple[int | str, ...]], list[Block]] = {}
         self._free = list(range(num_blocks - 1, -1, -1))
         self._clock = itertools.count(1)
 
@@ -73,11 +85,32 @@ class PrefixTree:
 
     def take(self, salt: str, tokens: Sequence[int]) -> list[int]:
         """Places of the longest cached prefix, in order; its blocks count as reused."""
-        chain = list(self._chain(salt, tokens))
+        return self.read(list(self._chain(salt, tokens)))
+
+    def read(self, chain: list[Block]) -> list[int]:
+        """Places of the blocks, which count as reused."""
         self._touch(chain)
         for block in chain:
             block.num_reuses += 1
         return [block.place for block in chain]
+
+    def alike(self, salt: str, tokens: Sequence[int], position: int) -> list[Block]:
+        """The longest chain of cached blocks, from any place, that holds ``tokens`` from ``position`` on.
+
+        Of equally long ones the newest. Its states are of another context: what precedes it is not compared.
+        """
+        longest: list[Block] = []
+        found = self._alike.get((salt, tuple(tokens[position : position + BLOCK_SIZE])), ())
+        for block in reversed(found[-MOST_ALIKE:]):
+            chain = list(self._follow(block, tokens, position + BLOCK_SIZE))
+            longest = chain if len(chain) > len(longest) else longest
+        return longest
+
+    def _follow(self, block: Block | None, tokens: Sequence[int], position: int) -> Iterator[Block]:
+        while block is not None:
+            yield block
+            block = self._blocks.get((block, tuple(tokens[position : position + BLOCK_SIZE])))
+            position += BLOCK_SIZE
 
     def insert(self, salt: str, tokens: Sequence[int], room: int) -> tuple[int, list[int]]:
         """Cache the full blocks of ``tokens``; the cache may grow by ``room`` blocks, older ones give way to the rest.
@@ -92,7 +125,7 @@ class PrefixTree:
         start, places = len(chain) * BLOCK_SIZE, list[int]()
         parent = chain[-1] if chain else None
         for key in keys[:room]:
-            parent = self._add(parent, key)
+            parent = self._add(salt, parent, key)
             places.append(parent.place)
         return start, places
 
@@ -121,6 +154,8 @@ class PrefixTree:
         children = [block.parent for block in self._blocks.values() if block.parent is not None]
         assert sum(block.num_children for block in self._blocks.values()) == len(children)
         assert all(self._blocks[(parent.parent, parent.key)] is parent for parent in children)
+        alike = [block for blocks in self._alike.values() for block in blocks]
+        assert sorted(block.place for block in alike) == sorted(block.place for block in self._blocks.values())
 
     def _chain(self, salt: str, tokens: Sequence[int]) -> Iterator[Block]:
         block: Block | None = None
@@ -136,9 +171,11 @@ class PrefixTree:
             for block in chain:
                 block.last_used = now
 
-    def _add(self, parent: Block | None, key: tuple[int | str, ...]) -> Block:
-        block = Block(self._free.pop(), parent, key, next(self._clock))
+    def _add(self, salt: str, parent: Block | None, key: tuple[int | str, ...]) -> Block:
+        start = 0 if parent is None else parent.start + BLOCK_SIZE
+        block = Block(self._free.pop(), parent, key, next(self._clock), salt, start)
         self._blocks[(parent, key)] = block
+        self._alike.setdefault(block.content, []).append(block)
         self.version += 1
         if parent is not None:
             parent.num_children += 1
@@ -146,6 +183,10 @@ class PrefixTree:
 
     def _drop(self, block: Block) -> None:
         del self._blocks[(block.parent, block.key)]
+        alike = self._alike[block.content]
+        alike.remove(block)
+        if not alike:
+            del self._alike[block.content]
         self._free.append(block.place)
         self.version += 1
         if block.parent is not None:

@@ -19,6 +19,7 @@ from serving.engine.loop import Engine
 from serving.engine.plan import Policy
 from serving.engine.request import Request, Sampling
 from serving.engine.sampling import Draw, Said, Sampled
+from serving.engine.semantic import Run
 from serving.engine.sequence import Delta
 from serving.engine.sequence import Sequence as Running
 from serving.engine.text import TextStream
@@ -115,6 +116,9 @@ class _Device:
 
     def save(self, slot: int, start: int, places: list[int]) -> None:
         """Nothing to save."""
+
+    def borrow(self, slot: int, runs: Sequence[Run]) -> None:
+        """Nothing to borrow."""
 
     def restore(self, slot: int, places: list[int]) -> None:
         """Nothing to restore."""

@@ -33,6 +33,8 @@ class Request:
     """Lower is earlier (vLLM's convention); policies may use it."""
     salt: str = ""
     """Prefixes are reused only among requests with the same salt."""
+    semantic_reuse: bool = True
+    """Whether it may take states of alike chunks from other places, where the engine does that."""
     exit_threshold: float | None = None
     """Confidence at which its decoded tokens skip the later layers; None: never."""
 

@@ -1,5 +1,6 @@
 """Runs one step on the model: spans in, the drawn tokens of each sampling span out. Knows no requests and no clock."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
@@ -14,6 +15,7 @@ from serving.engine.forward import exiting, logits_of
 from serving.engine.kv import KvCache, Move
 from serving.engine.model import Model
 from serving.engine.sampling import Draw, Said
+from serving.engine.semantic import Run
 
 
 class Runner:
@@ -44,8 +46,12 @@ class Runner:
         drafts = [span.tokens[len(span.tokens) - span.num_drafts :] for span in spans if span.samples]
         with torch.inference_mode():
             said = sampling.verify(logits, draws, drafts) if draws else []
-        shares = [tuple(itertools.islice(skipped, len(span.tokens))) for span in spans if span.samples]
-        return [Said(tokens, share) for tokens, share in zip(said, shares, strict=True)]
+        asked = [span for span in spans if span.samples]
+        shares = [tuple(itertools.islice(skipped, len(span.tokens))) for span in asked]
+        kept = [
+            logits[row].clone() if span.keeps_logits else None for span, row in zip(asked, _last(asked), strict=True)
+        ]
+        return [Said(*one) for one in zip(said, shares, kept, strict=True)]
 
     def _compute(self, spans: SequenceOf[Span]) -> tuple[torch.Tensor, Iterator[float]]:
         """The logits, and the share of layers that each decoded position skipped; nothing when none could."""
@@ -67,7 +73,19 @@ class Runner:
         with torch.inference_mode():
             self._kv.save(slot, start, places)
 
+    def borrow(self, slot: int, runs: SequenceOf[Run]) -> None:
+        """Copy cache blocks into a slot where its prompt has the same tokens, turned to their new positions."""
+        with torch.inference_mode():
+            for run in runs:
+                turn = functools.partial(self._model.turned, source=run.source, position=run.position)
+                self._kv.restore(slot, run.places, run.position, turn)
+
     def restore(self, slot: int, places: list[int]) -> None:
         """Copy cache blocks into a slot's first positions."""
         with torch.inference_mode():
             self._kv.restore(slot, places)
+
+
+def _last(spans: SequenceOf[Span]) -> Iterator[int]:
+    """The logit row of each span's last position."""
+    return (row - 1 for row in itertools.accumulate(1 + span.num_drafts for span in spans))

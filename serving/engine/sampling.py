@@ -33,6 +33,8 @@ class Said:
     tokens: list[Sampled]
     skipped: tuple[float, ...] = ()
     """Share of the layers that each of its positions skipped, rejected drafts included; empty: none skipped any."""
+    logits: torch.Tensor | None = None
+    """``[vocabulary]`` of the last position, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

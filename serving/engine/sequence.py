@@ -4,13 +4,17 @@ Owned by the engine thread from submission until DONE; afterwards nobody writes 
 """
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 
+import torch
+
 from serving.engine.plan import Running, Waiting
 from serving.engine.request import FinishReason, Request
 from serving.engine.sampling import Draw, Said, Sampled
+from serving.engine.semantic import Borrowed
 from serving.engine.text import TextStream
 
 Outcome = Literal["answered", "refused", "failed", "cancelled"]
@@ -46,6 +50,10 @@ class Sequence:
     """Positions whose keys and values are in the cache."""
     num_cached: int = 0
     """Prompt positions taken from a cache instead of computed."""
+    num_reused: int = 0
+    """Those among them that come from another place of another prompt."""
+    borrowed: Borrowed | None = None
+    """Where they come from, while the prompt is computed; of a check until it is compared."""
     looked_up: int = -1
     """Version of the prefix cache that ``waiting.num_cached_tokens`` is of."""
     num_expected_tokens: float = 0.0
@@ -98,8 +106,9 @@ class Sequence:
     def running(self) -> Running:
         """How policies see it while it holds a slot."""
         request, num_said = self.request, self.num_to_prefill - self.request.num_prompt_tokens
+        num_done = self.num_computed + self._num_ahead
         return Running(
-            request.id, self.num_to_prefill, self.num_computed, len(self.output) - num_said,
+            request.id, self.num_to_prefill, num_done, len(self.output) - num_said,
             request.max_tokens - num_said, self.arrived_s, request.priority, self.num_expected_tokens,
         )  # fmt: skip
 
@@ -122,7 +131,31 @@ class Sequence:
     @property
     def num_prefill_left(self) -> int:
         """Prompt positions that are not computed yet."""
-        return max(0, self.num_to_prefill - self.num_computed)
+        return max(0, self.num_to_prefill - self.num_computed - self._num_ahead)
+
+    @property
+    def num_held(self) -> int:
+        """Positions up to the last one that has states, holes included."""
+        return max(self.num_computed, self._borrows.kept[-1][1] if self._borrows is not None else 0)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether its prompt is computed with and without borrowed states."""
+        return self.borrowed is not None and self.borrowed.is_check
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether it is the first of both times: what it says then is only to be compared."""
+        return self.is_checked and self._borrows is not None
+
+    @property
+    def _borrows(self) -> Borrowed | None:
+        """The borrowed states that are in use."""
+        return self.borrowed if self.borrowed is not None and self.borrowed.trial is None else None
+
+    @property
+    def _num_ahead(self) -> int:
+        return 0 if self._borrows is None else self._borrows.ahead(self.num_computed)
 
     @property
     def reusable_tokens(self) -> list[int]:
@@ -141,16 +174,33 @@ class Sequence:
         if num_cached != self.waiting.num_cached_tokens:
             self.waiting = replace(self.waiting, num_cached_tokens=num_cached)
 
-    def admit(self, now_s: float, num_cached: int) -> None:
-        """WAITING → PREFILL, with the first ``num_cached`` positions already there."""
+    def admit(self, now_s: float, num_cached: int, borrowed: Borrowed | None = None) -> None:
+        """WAITING → PREFILL, with the first ``num_cached`` positions already there, and those that are borrowed."""
         assert self.state is State.WAITING
-        self.state, self.num_computed = State.PREFILL, num_cached
+        self.state, self.num_computed, self.borrowed = State.PREFILL, num_cached, borrowed
+        if borrowed is not None:
+            self.num_computed, self.first_inexact = borrowed.skip(num_cached), borrowed.kept[0][0]
+            self.num_reused = 0 if borrowed.is_check else borrowed.num_reused
         if self.scheduled_s is None:
-            self.scheduled_s, self.num_cached = now_s, num_cached
+            self.scheduled_s, self.num_cached = now_s, num_cached + self.num_reused
+
+    def begin_again(self, trial: torch.Tensor) -> None:
+        """A check has said its ``trial`` logits: compute the prompt again, with nothing borrowed."""
+        assert self.borrowed is not None
+        self.borrowed.trial = trial
+        self.num_computed, self.first_inexact = self.borrowed.start, None
+
+    def take_trial(self) -> torch.Tensor:
+        """The logits of the trial, which is over."""
+        assert self.borrowed is not None
+        assert self.borrowed.trial is not None
+        trial, self.borrowed = self.borrowed.trial, None
+        return trial
 
     def put_back(self) -> None:
         """→ WAITING, to be computed again from its prompt and what it has said."""
-        self.state, self.num_computed, self.looked_up, self.first_inexact = State.WAITING, 0, -1, None
+        self.state, self.num_computed, self.looked_up = State.WAITING, 0, -1
+        self.first_inexact = self.borrowed = None
         self.num_to_prefill = len(self._tokens)
         self.waiting = replace(
             self.waiting, num_prompt_tokens=len(self._tokens), max_tokens=self.num_output_left, num_cached_tokens=0
@@ -162,13 +212,15 @@ class Sequence:
         if self.state is State.WAITING and num_tokens != self.waiting.num_expected_tokens:
             self.waiting = replace(self.waiting, num_expected_tokens=num_tokens)
 
-    def next_tokens(self, count: int) -> list[int]:
-        """The tokens at the next ``count`` positions."""
-        return self._tokens[self.num_computed : self.num_computed + count]
+    def segments(self, count: int) -> Iterable[tuple[int, int]]:
+        """The next ``count`` positions to compute, as intervals around what is borrowed."""
+        if self._borrows is not None:
+            return self._borrows.segments(self.num_computed, count)
+        return ((self.num_computed, self.num_computed + count),)
 
-    def advance(self, count: int, batch_size: int) -> None:
-        """Account a step that computed ``count`` positions of it among ``batch_size`` requests."""
-        self.num_computed += count
+    def advance(self, end: int, batch_size: int) -> None:
+        """Account a step among ``batch_size`` requests that computed it up to position ``end``."""
+        self.num_computed = end if self._borrows is None else self._borrows.skip(end)
         self.num_steps += 1
         self.sum_batch_sizes += batch_size
 

@@ -24,6 +24,28 @@ class EarlyExit:
 
 
 @dataclass(frozen=True, slots=True)
+class SemanticReuse:
+    """Settings ``[serving.engines.NAME.semantic_reuse]``."""
+
+    recompute: float | None = None
+    """Share of each run of reused tokens that is computed again, its first ones; absent: nothing is reused."""
+    shortest: int = 32
+    """Fewer tokens in a row than this are not reused."""
+    verify_every: int = 16
+    """One in so many prompts that could reuse is computed both ways and compared."""
+    bound: float = 0.05
+    """Nothing is reused while the likeliest next token differs in more than this share of the comparisons."""
+
+    def __post_init__(self) -> None:
+        for key, value in (("recompute", self.recompute or 0.0), ("bound", self.bound)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"semantic_reuse {key} must be from 0 to 1, got {value}")
+        for key in ("shortest", "verify_every"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"semantic_reuse {key} must be at least 1, got {getattr(self, key)}")
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """Everything that one engine can be told; only ``weights`` has no default.
 
@@ -66,6 +88,8 @@ class EngineSettings:
     """For self_speculative: layers that draft."""
     early_exit: EarlyExit = field(default_factory=EarlyExit)
     """Leave out the later layers of tokens that an exit head is sure of."""
+    semantic_reuse: SemanticReuse = field(default_factory=SemanticReuse)
+    """Take states of alike chunks from other places of earlier prompts."""
     max_queued_requests: int = 512
     """Waiting requests beyond this are answered 503 with Retry-After."""
     dtype: str = "auto"
@@ -88,6 +112,8 @@ class EngineSettings:
             raise ValueError(f"itl_target_s must be more than 0, got {self.itl_target_s}")
         if self.max_cached_tokens < 0:
             raise ValueError(f"max_cached_tokens must be 0 or more, got {self.max_cached_tokens}")
+        if self.semantic_reuse.recompute is not None and not self.max_cached_tokens:
+            raise ValueError("semantic_reuse takes states from the prefix cache: set max_cached_tokens above 0")
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise ValueError(
                 f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least max_num_seqs "

@@ -91,6 +91,8 @@ def of_sequence(sequence: Sequence, ended_s: float) -> dict[str, Value]:
         names.DRAFT_PROPOSED: sequence.draft_proposed,
         names.DRAFT_ACCEPTED: sequence.draft_accepted,
     }
+    if sequence.num_reused:
+        found[names.SEMANTIC_TOKENS] = sequence.num_reused
     if request.exit_threshold is not None:
         found |= {
             names.EARLY_EXIT_THRESHOLD: request.exit_threshold,

@@ -48,6 +48,8 @@ def usage(sequence: Sequence) -> Json:
         "total_tokens": num_prompt + num_output,
         "prompt_tokens_details": {"cached_tokens": sequence.num_cached},
     }
+    if sequence.num_reused:
+        counted["prompt_tokens_details"]["semantic_tokens"] = sequence.num_reused
     if sequence.request.exit_threshold is not None:
         counted["completion_tokens_details"] = {"early_exit_tokens": sequence.exit_tokens}
     return counted

@@ -88,6 +88,7 @@ class Intake:
             stream=body.stream,
             priority=body.priority,
             salt=body.cache_salt or "",
+            semantic_reuse=body.semantic_reuse,
             exit_threshold=self._exit_threshold(body),
         )
 

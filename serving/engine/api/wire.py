@@ -42,6 +42,8 @@ class Body(Struct, kw_only=True):
     cache_salt: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
     early_exit: Annotated[float, Meta(ge=0)] | None = None
     """Confidence at which a token skips the later layers; above 1: never. Absent: as the engine is set."""
+    semantic_reuse: bool = True
+    """False: compute the prompt, whatever alike chunks the cache holds."""
     n: Positive | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None

@@ -117,6 +117,12 @@ class Model:
             states = self._through(range(done, len(self._layers)), states, leaving.batch, kv)
         return leaving.finish(self._logits(states[leaving.batch.logit_rows], self._norm))
 
+    def turned(self, keys: torch.Tensor, source: int, position: int) -> torch.Tensor:
+        """Turn ``[layer, head, n, dim]`` keys from the positions after ``source`` to those after ``position``."""
+        count = keys.shape[2]
+        before, after = (self._rotations[start : start + count, 0] for start in (source, position))
+        return rope.rotate(keys, after * before.conj())
+
     def _through(self, layers: range, states: torch.Tensor, batch: Batch, kv: KvCache) -> torch.Tensor:
         rotations = self._rotations[batch.positions]
         for index in layers:

@@ -5,6 +5,7 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from serving.engine.loop import Delivery, Engine
 from serving.engine.prefix import BLOCK_SIZE, PrefixTree
 from serving.engine.request import Request, Sampling
 from serving.engine.sampling import Draw, Said, Sampled
+from serving.engine.semantic import Run
 from serving.engine.sequence import Sequence, State
 from serving.engine.text import TextStream
 
@@ -31,6 +33,7 @@ class Script:
     tokens: list[int]
     failing_steps: frozenset[int] = frozenset()
     calls: int = 0
+    borrowed: int = 0
     computed: list[tuple[bool, int]] = field(default_factory=list)
 
     def run(self, spans: list[Span], draws: list[Draw]) -> list[Said]:
@@ -42,6 +45,7 @@ class Script:
         assert [span.decodes for span in spans] == sorted((span.decodes for span in spans), reverse=True)
         self.computed += [(span.decodes, position) for span in spans for position in range(span.start, span.end)]
         sampling = [span for span in spans if span.samples]
+        assert all(span.samples for span in spans if span.keeps_logits)
         return [self._said(span, row) for row, span in enumerate(sampling)]
 
     def _said(self, span: Span, row: int) -> Said:
@@ -51,7 +55,8 @@ class Script:
             said.append(Sampled(self.tokens[(self.calls + row + offset) % len(self.tokens)]))
             if said[-1].id != draft:
                 break
-        return Said(said)
+        logits = torch.tensor([float(token == said[-1].id) for token in range(10)]) if span.keeps_logits else None
+        return Said(said, logits=logits)
 
     def propose(self, asks: SequenceOf[Ask]) -> list[list[int]]:
         """Drafts of any length up to the limit, right as often as the script repeats itself."""
@@ -70,6 +75,11 @@ class Script:
     def restore(self, slot: int, places: list[int]) -> None:
         assert 0 <= slot < 3
         assert places
+
+    def borrow(self, slot: int, runs: SequenceOf[Run]) -> None:
+        assert 0 <= slot < 3
+        assert all(0 <= place < 3 for run in runs for place in run.places)
+        self.borrowed += sum(len(run.places) for run in runs)
 
 
 def engine(policy: str, script: Script, delivered: Delivery, drafts: int = 0) -> tuple[Engine, Slots]:
