@@ -96,6 +96,7 @@ def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
     legs = on_device(site.legs, device.kind, device.name, device.host)
     working = (at_work > 0) | presence(legs, site.edges).any(axis=0)
     whole = balance(device, site.inputs.points, site.edges, working, prior.idle_w)
+    rows.place(device, whole.estimated)
     overhead = whole.active.copy()
     claimants = Claimants(engines, at_work, legs)
     shared, jobs = pools(device, site.inputs.points, claimants, whole.active, site.edges)
@@ -114,13 +115,13 @@ def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
 
 def _reader(site: _Site, device: Device) -> Callable[[str, str], Evidence]:
     """Evidence of an engine on the grid of ``device``, by kind and name."""
-    samples = device.energy.times
+    meter = device.energy
 
     @cache
     def read(kind: str, name: str) -> Evidence:
         if kind == COUNTERS:
-            return evidence.from_counters(site.engines[name], site.work[name], samples, site.edges)
-        return evidence.from_spans(site.work[name], samples, site.edges, busy=kind == evidence.BUSY_TIME)
+            return evidence.from_counters(site.engines[name], site.work[name], meter, site.edges)
+        return evidence.from_spans(site.work[name], meter, site.edges, busy=kind == evidence.BUSY_TIME)
 
     return read
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from analytics.ledger.inputs import Flags, Floats
 from analytics.ledger.jobs import CPU_TIME, EQUAL_SHARES, JobShare, Leg, by_job, own_cpu_seconds, presence
 from analytics.ledger.series import Series, series
+from analytics.ledger.shape import OF_THE_MOMENT
 from conventions import instruments
 
 IDLE_QUANTILE: Final = 0.1  # of the power of intervals without engine work: other processes come and go on a host
@@ -54,6 +55,7 @@ class Balance:
     active: Floats
     idle_w: float
     idle_basis: str  # stated | quiet | intercept | before | lowest
+    estimated: Flags  # per interval: an edge that only power places
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,10 @@ def read_devices(points: pa.Table, origin_ns: int) -> list[Device]:
     names = sorted(name for name in pc.unique(energy["device"]).to_pylist() if name is not None)
     idle = points.filter(pc.equal(points["metric"], instruments.HW_IDLE_POWER.name))
     stated = dict(zip(idle["device"].to_pylist(), idle["value"].to_pylist(), strict=True))
-    return [
-        _device(name, energy.filter(pc.equal(energy["device"], name)), stated.get(name), origin_ns) for name in names
-    ]
+    power = points.filter(pc.equal(points["metric"], instruments.HW_POWER.name))
+    power = power.filter(pc.fill_null(pc.ends_with(power["source"], OF_THE_MOMENT), False))
+    own = {name: [rows.filter(pc.equal(rows["device"], name)) for rows in (energy, power)] for name in names}
+    return [_device(name, own[name][0], own[name][1], stated.get(name), origin_ns) for name in names]
 
 
 def balance(device: Device, points: pa.Table, edges: Floats, working: Flags, prior_idle_w: float | None) -> Balance:
@@ -99,7 +102,7 @@ def balance(device: Device, points: pa.Table, edges: Floats, working: Flags, pri
     idle_w, basis = idle_power(total[known] / length[known], cores[known], ~working[known], device, prior_idle_w)
     idle = np.minimum(total, idle_w * length)
     idle = np.where(total - idle > ROUNDING * total, idle, total)
-    return Balance(total, known, idle, total - idle, idle_w, basis)
+    return Balance(total, known, idle, total - idle, idle_w, basis, device.energy.estimated(edges) & known)
 
 
 def idle_power(
@@ -207,12 +210,12 @@ def _of_host(points: pa.Table, metric: str, host: str | None) -> pa.Table:
     return named.filter(pc.or_kleene(pc.equal(named["host"], host), pc.is_null(named["host"])))
 
 
-def _device(name: str, points: pa.Table, stated_idle_w: float | None, origin_ns: int) -> Device:
+def _device(name: str, points: pa.Table, power: pa.Table, stated_idle_w: float | None, origin_ns: int) -> Device:
     """Provenance is that of the newest point; a source that names no quality is taken for an estimate."""
     newest = points.sort_by([("time_ns", "ascending")]).slice(points.num_rows - 1).to_pylist()[0]
     said = {key: newest[key] for key in ("source", "scope", "host")}
     quality = newest["quality"] or "estimated"
-    energy = series(points, origin_ns)
+    energy = series(points, origin_ns, power if power.num_rows else None)
     return Device(
         name=name,
         kind=newest["device_type"],

@@ -13,6 +13,7 @@ from analytics.ledger.inputs import Flags, Floats
 from analytics.ledger.pace import paced
 from analytics.ledger.placement import Placed, place_claims, placement, straddling
 from analytics.ledger.progress import ended
+from analytics.ledger.series import Series
 from analytics.ledger.work import Work
 
 COUNTERS: Final = "counters"
@@ -32,29 +33,29 @@ class Evidence:
     occupied: float | None = None  # spans alone: share of time in which one runs. None: all work is counted
 
 
-def from_counters(engine: Engine, work: Work, samples: Floats, edges: Floats) -> Evidence:
+def from_counters(engine: Engine, work: Work, meter: Series, edges: Floats) -> Evidence:
     """The engine's counters, claimed by ``work``; not known where an export is missing or the engine restarted."""
-    ticks, samples = engine.ticks, straddling(samples, edges)
+    ticks, samples = engine.ticks, straddling(meter.times, edges)
     cells = np.union1d(ticks.times, samples[(samples > ticks.times[0]) & (samples < ticks.times[-1])])
     tick_of = np.searchsorted(ticks.times, cells[:-1], "right") - 1
     claims = claim(work, cells, engine.steps.times, engine.steps.values, generated=ticks.decode_is_generated)
     claims, rest = reconcile(_in(claims, ticks.valid[tick_of]), tick_of, ticks)
-    claimed_at = placement(cells, ticks.valid[tick_of], samples, edges)
-    rest_at = placement(ticks.times, ticks.valid, samples, edges)
+    claimed_at = placement(cells, ticks.valid[tick_of], meter, edges)
+    rest_at = placement(ticks.times, ticks.valid, meter, edges)
     placed, unclaimed = place_claims(claims, claimed_at), rest_at.place(rest * ticks.valid[:, None])
     exports = max(1.0, float(np.median(np.diff(edges)) / np.median(np.diff(ticks.times)))) if len(ticks.valid) else 1.0
     return Evidence(_work(placed, unclaimed), unclaimed, placed, rest_at.complete, exports)
 
 
-def from_spans(work: Work, samples: Floats, edges: Floats, *, busy: bool = False) -> Evidence:
+def from_spans(work: Work, meter: Series, edges: Floats, *, busy: bool = False) -> Evidence:
     """The work of visible spans as if it were all there was; ``busy``: seconds of running stand for steps."""
-    cells = straddling(samples, edges)
+    cells = straddling(meter.times, edges)
     if busy:
         nothing: Floats = np.zeros(0)
         claims = busy_time(claim(work, cells, nothing, nothing, generated=True), work, cells)
     else:
         claims = claim(work, cells, *paced(work), generated=False)
-    placed = place_claims(claims, placement(cells, np.ones(len(cells) - 1, np.bool_), cells, edges))
+    placed = place_claims(claims, placement(cells, np.ones(len(cells) - 1, np.bool_), meter, edges))
     unclaimed = np.zeros((len(edges) - 1, NUM_COMPONENTS))
     known = np.ones(len(edges) - 1, np.bool_)
     return Evidence(_work(placed, unclaimed), unclaimed, placed, known, occupied=_occupied(work))

@@ -1,9 +1,10 @@
 """Puts work into energy intervals, with the smear that the energy itself has.
 
 Energy samples do not fall on interval edges: the joules of a sample that straddles one are spread evenly over the
-sample, whenever in it they were spent. Work in such a sample is spread the same way, so that both land in the same
-intervals. An attempt can so pay in a neighbouring interval, at most one sample period from where it ran. Work that
-nobody claims is known per export only and is first spread evenly over the export's tick.
+sample, whenever in it they were spent, or as power of the moment says (``shape``). Work in such a sample is spread the
+same way, so that both land in the same intervals. An attempt can so pay in a neighbouring interval, at most one sample
+period from where it ran. Work that nobody claims is known per export only and is first spread evenly over the export's
+tick.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from scipy import sparse
 
 from analytics.ledger.claims import Claims
 from analytics.ledger.inputs import Flags, Floats, Ints
+from analytics.ledger.series import Series
 
 COMPLETE: Final = 1 - 1e-6  # share of an interval's length that valid cells must cover
 
@@ -38,13 +40,15 @@ def straddling(samples: Floats, edges: Floats) -> Floats:
     return np.asarray(samples[np.unique(np.clip(np.concatenate([before, after, [0, last]]), 0, last))])
 
 
-def placement(cells: Floats, valid: Flags, samples: Floats, edges: Floats) -> Placement:
-    """How work of ``cells`` lands in the intervals between ``edges`` when energy was sampled at ``samples``."""
+def placement(cells: Floats, valid: Flags, meter: Series, edges: Floats) -> Placement:
+    """How work of ``cells`` lands in the intervals between ``edges`` when energy was sampled as ``meter`` was."""
+    samples = straddling(meter.times, edges)
     on_samples = _overlap(cells, samples)
-    into = _overlap(samples, edges)
-    weights = sparse.csr_array(on_samples @ into)
-    time = weights.T @ (np.diff(cells) * valid)
-    return Placement(weights, time >= np.diff(edges) * COMPLETE)
+    even = sparse.csr_array(on_samples @ _overlap(samples, edges))
+    complete = even.T @ (np.diff(cells) * valid) >= np.diff(edges) * COMPLETE
+    if meter.shape is None:
+        return Placement(even, complete)
+    return Placement(sparse.csr_array(on_samples @ _overlap(meter.places(samples), meter.places(edges))), complete)
 
 
 def _overlap(begin: Floats, end: Floats) -> sparse.csr_array:

@@ -5,28 +5,33 @@ constants and so err together. An attempt that never ran cost 0 J; one that ran 
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 QUALITIES: Final = ("measured", "estimated", "simulated")  # from the strongest to the weakest
+Weaker = Mapping[tuple[str, datetime], str]
+"""Intervals by device and start whose quality is weaker than the device's."""
 _ATTEMPT: Final = ["request_id", "attempt"]
 
 
 def with_energy(
-    requests: pa.Table, attempts: pa.Table, energy: pa.Table, qualities: Mapping[str, str]
+    requests: pa.Table, attempts: pa.Table, energy: pa.Table, qualities: Mapping[str, str], weaker: Weaker | None = None
 ) -> tuple[pa.Table, pa.Table]:
     """``requests`` and ``attempts`` with their energy columns filled from all their rows of ``attempt_energy``.
 
-    ``qualities`` names the quality of each device; a request has the weakest of those that it used. Without any
-    device nothing is filled.
+    ``qualities`` names the quality of each device; a request has the weakest of those, and of the ``weaker`` intervals,
+    that it used. Without any device nothing is filled.
     """
     if not qualities:
         return requests, attempts
     attempts = _with_attempt_energy(attempts, energy)
     weakest = max((QUALITIES.index(quality) for quality in qualities.values()), default=0)
-    return _with_request_energy(requests, attempts, _used(energy, qualities), QUALITIES[weakest]), attempts
+    return _with_request_energy(
+        requests, attempts, _used(energy, qualities, weaker or {}), QUALITIES[weakest]
+    ), attempts
 
 
 def _with_attempt_energy(attempts: pa.Table, energy: pa.Table) -> pa.Table:
@@ -59,10 +64,16 @@ def _with_request_energy(requests: pa.Table, attempts: pa.Table, used: pa.Table,
     return _replaced(_replaced(filled, "energy_se_j", error), "energy_quality", quality)
 
 
-def _used(energy: pa.Table, qualities: Mapping[str, str]) -> pa.Table:
+def _used(energy: pa.Table, qualities: Mapping[str, str], weaker: Weaker) -> pa.Table:
     """The weakest quality per request, as an index into ``QUALITIES``."""
     ranks = {device: QUALITIES.index(quality) for device, quality in qualities.items()}
-    rank = pa.array([ranks.get(device, len(QUALITIES) - 1) for device in energy["device"].to_pylist()], pa.int64())
+    devices = energy["device"].to_pylist()
+    found = [ranks.get(device, len(QUALITIES) - 1) for device in devices]
+    if weaker:
+        exceptions = {key: QUALITIES.index(quality) for key, quality in weaker.items()}
+        keys = zip(devices, energy["started_at"].to_pylist(), strict=True)
+        found = [max(rank, exceptions.get(key, 0)) for rank, key in zip(found, keys, strict=True)]
+    rank = pa.array(found, pa.int64())
     return (
         energy.select(["request_id"])
         .append_column("quality", rank)

@@ -11,6 +11,7 @@ from analytics.ledger.components import CONSTANTS, PUBLISHED
 from analytics.ledger.devices import Balance, Device
 from analytics.ledger.inputs import Flags, Floats, Ints, LedgerInputs, LedgerResult
 from analytics.ledger.jobs import JobShare
+from analytics.ledger.requests import QUALITIES
 from analytics.ledger.split import Share
 from analytics.ledger.work import Work
 
@@ -39,6 +40,7 @@ UNCLAIMED: Final = "unclaimed"
 NO_WORK: Final = "no_work"
 OVERHEAD: Final = "overhead"
 GAP: Final = "gap"
+MEASURED, ESTIMATED, _ = QUALITIES
 
 
 class Rows:
@@ -53,6 +55,11 @@ class Rows:
         self._intervals: list[pa.Table] = []
         self._energy: list[pa.Table] = []
         self._models: list[dict[str, Any]] = []
+        self._estimated: dict[str, Flags] = {}
+
+    def place(self, device: Device, estimated: Flags) -> None:
+        """Says in which intervals of ``device`` only power tells where its joules fall; call it before adding any."""
+        self._estimated[device.name] = estimated
 
     def add_share(self, device: Device, engine: str, rule: Chosen, share: Share, work: Work) -> None:
         """What ``engine`` did of a pool's energy by ``rule``, and each of its attempts' part."""
@@ -116,9 +123,10 @@ class Rows:
         size = len(rows)
         zeros = np.zeros(size)
         joules = dict.fromkeys(("total_j", "attributed_j", "idle_j", "unattributed_j"), zeros)
-        said = {"device": device.name, "engine": engine, "method": method, "quality": device.quality}
+        said = {"device": device.name, "engine": engine, "method": method}
         said |= {"source": device.source, "scope": device.scope}
         columns = joules | {key: [value] * size for key, value in said.items()} | values
+        columns["quality"] = _qualities(device.quality, self._estimated[device.name][rows])
         columns["unattributed_reason"] = [reason] * size if isinstance(reason, str) else reason
         columns |= {"started_at": self._edges.take(rows), "ended_at": self._edges.take(rows + 1)}
         filled = {name: columns.get(name, [None] * size) for name in INTERVALS.names}
@@ -158,6 +166,11 @@ class Rows:
         named = attempts.filter(pc.and_kleene(pc.equal(attempts["engine"], engine), pc.is_valid(attempts["model"])))
         newest = named.sort_by([("started_at", "descending")]).slice(0, 1)["model"].to_pylist()
         return newest[0] if newest else None
+
+
+def _qualities(quality: str, estimated: Flags) -> list[str]:
+    """What is measured is an estimate where its place is one; what is simulated stays so."""
+    return [ESTIMATED if quality == MEASURED and one else quality for one in estimated]
 
 
 def _unattributed(joules: Floats) -> dict[str, Floats]:

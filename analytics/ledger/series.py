@@ -1,7 +1,8 @@
 """Cumulative counters as functions of time: differences between any two moments, and where there are none.
 
 A counter that goes back, or whose start time changes, was restarted: the pair of samples around it is broken and any
-interval that touches it has no difference. It is never taken for a wrap and never for a negative.
+interval that touches it has no difference. It is never taken for a wrap and never for a negative. Between two samples
+it grows evenly, or, where power of the moment is known beside it, as that says (``shape``).
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.ledger.inputs import Flags, Floats, Ints
+from analytics.ledger.shape import Shape
 
 BRACKET_PERIODS: Final = 2.5  # an edge must lie between samples no further apart: one missing sample, with jitter
 BRACKET_FLOOR_S: Final = 0.5  # for fast samplers: a hiccup this short misplaces little of a 2 s interval
@@ -24,7 +26,8 @@ class Series:
     times: Floats
     values: Floats
     broken: Flags  # per pair of neighbouring samples: restarted in between
-    wide: Flags  # per pair: too far apart to interpolate between
+    wide: Flags  # per pair: too far apart to interpolate evenly between
+    shape: Shape | None = None
 
     @property
     def covers(self) -> bool:
@@ -32,31 +35,68 @@ class Series:
         return len(self.times) >= 2
 
     def at(self, moments: Floats) -> Floats:
-        """The counter at ``moments``, linear between samples, constant outside them."""
-        return np.interp(moments, self.times, self.values) if self.covers else np.zeros_like(moments)
+        """The counter at ``moments``, constant outside its samples."""
+        if not self.covers:
+            return np.zeros_like(moments)
+        pair, share = self._progress(moments)
+        return np.asarray(self.values[pair] + share * (self.values[pair + 1] - self.values[pair]))
+
+    def places(self, moments: Floats) -> Floats:
+        """``moments`` as numbers of samples, the part after the point by the energy of the pair; beyond, by time."""
+        pair, share = self._progress(moments)
+        beyond = np.minimum(moments - self.times[0], 0.0) + np.maximum(moments - self.times[-1], 0.0)
+        return np.asarray(pair + share + beyond)
 
     def between(self, edges: Floats) -> tuple[Floats, Flags]:
         """Differences over the intervals between ``edges``, and which of them are known.
 
-        Known: both edges lie on a sample or between two that are not too far apart, and nothing restarted in between.
-        A hole inside an interval does no harm: the counter counted on.
+        Known: both edges lie on a sample, between two that are not too far apart, or where power tells how energy was
+        spent between two that are; and nothing restarted in between. A hole inside an interval does no harm: the
+        counter counted on.
         """
         if not self.covers:
             return np.zeros(len(edges) - 1), np.zeros(len(edges) - 1, np.bool_)
         known = (edges[:-1] >= self.times[0]) & (edges[1:] <= self.times[-1])
         first = np.searchsorted(self.times, edges, "right") - 1  # the sample at or before an edge
         last = np.searchsorted(self.times, edges, "left")  # the sample at or after it
-        bracketed = (first == last) | ~self.wide[np.clip(first, 0, len(self.wide) - 1)]
+        lost = self._in_hole(edges) & ~self._shaped(edges)
         breaks = np.concatenate([[0], np.cumsum(self.broken)])
         size = len(breaks) - 1
         restarted = breaks[np.clip(last[1:], 0, size)] - breaks[np.clip(first[:-1], 0, size)]
-        return np.diff(self.at(edges)), known & bracketed[:-1] & bracketed[1:] & (restarted == 0)
+        return np.diff(self.at(edges)), known & ~lost[:-1] & ~lost[1:] & (restarted == 0)
+
+    def estimated(self, edges: Floats) -> Flags:
+        """Intervals with an edge that only power places: their sum is metered, where it falls is an estimate."""
+        unsure = self._in_hole(edges) & self._shaped(edges)
+        return np.asarray(unsure[:-1] | unsure[1:])
+
+    def _progress(self, moments: Floats) -> tuple[Ints, Floats]:
+        """The pair of samples around each moment, and the share of its energy spent by then."""
+        pair = np.clip(np.searchsorted(self.times, moments, "right") - 1, 0, len(self.times) - 2).astype(np.int64)
+        begin, end = self.times[pair], self.times[pair + 1]
+        if self.shape is None:
+            return pair, np.clip((moments - begin) / (end - begin), 0.0, 1.0)
+        joules = self.values[pair + 1] - self.values[pair]
+        return pair, self.shape.spent(begin, end, joules, np.clip(moments, begin, end))
+
+    def _in_hole(self, moments: Floats) -> Flags:
+        """Moments between two samples that are too far apart."""
+        first = np.searchsorted(self.times, moments, "right") - 1
+        last = np.searchsorted(self.times, moments, "left")
+        return np.asarray((first != last) & self.wide[np.clip(first, 0, len(self.wide) - 1)])
+
+    def _shaped(self, moments: Floats) -> Flags:
+        """Moments in a pair of samples all through which power was read as often as the counter should have been."""
+        if self.shape is None:
+            return np.zeros(len(moments), np.bool_)
+        pair = np.clip(np.searchsorted(self.times, moments, "right") - 1, 0, len(self.times) - 2)
+        return self.shape.covers(self.times[pair], self.times[pair + 1], _widest(self.times))
 
 
-def series(points: pa.Table, origin_ns: int) -> Series:
+def series(points: pa.Table, origin_ns: int, power: pa.Table | None = None) -> Series:
     """The series of one counter from its data points (``time_ns``, ``start_ns``, ``value``), in any order.
 
-    Points sent twice count once.
+    Points sent twice count once. ``power``: points of the device's power of the moment.
     """
     times_ns, starts_ns, values = (_numbers(points, name) for name in ("time_ns", "start_ns", "value"))
     order = np.lexsort((values, times_ns))
@@ -65,8 +105,20 @@ def series(points: pa.Table, origin_ns: int) -> Series:
     steps, gaps = np.diff(values[order]), np.diff(times)
     broken = (steps < 0) | (np.diff(starts_ns[order]) != 0)
     rebased = np.concatenate([np.zeros(min(1, len(order))), np.cumsum(np.where(broken, 0.0, steps))])
-    limit = max(BRACKET_FLOOR_S, BRACKET_PERIODS * float(np.median(gaps))) if len(gaps) else 0.0
-    return Series(times.astype(np.float64), rebased, broken, gaps > limit)
+    shape = None if power is None else _shape(power, origin_ns)
+    return Series(times.astype(np.float64), rebased, broken, gaps > _widest(times), shape)
+
+
+def _widest(times: Floats) -> float:
+    """How far apart two samples may be for an edge between them, in seconds."""
+    return max(BRACKET_FLOOR_S, BRACKET_PERIODS * float(np.median(np.diff(times)))) if len(times) > 1 else 0.0
+
+
+def _shape(power: pa.Table, origin_ns: int) -> Shape | None:
+    times, first = np.unique(_numbers(power, "time_ns"), return_index=True)
+    if len(times) < 2:
+        return None
+    return Shape((times - origin_ns) / 1e9, np.maximum(_numbers(power, "value")[first], 0.0))
 
 
 def edges_ns(window_ns: tuple[int, int], interval_s: int) -> Ints:

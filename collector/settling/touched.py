@@ -4,6 +4,7 @@ Only the traces with new spans are settled from their spans; rows of other reque
 from the store, because settling a span costs about fifty times as much as reading its row.
 """
 
+from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from analytics.charges.intervals import CHARGES, Charging, PerJoule, charged
 from analytics.charges.requests import with_cost, with_energy_charges, with_reported_cost
 from analytics.ledger.attribution import attribute
 from analytics.ledger.inputs import MARGIN_S, LedgerInputs, LedgerResult
-from analytics.ledger.requests import with_energy
+from analytics.ledger.requests import QUALITIES, with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
 from analytics.ledger.spending import spent
 from analytics.relations.settlement import BUCKET_NS, Settlement, settle
@@ -28,6 +29,7 @@ HISTORY_NS: Final = 900 * SECOND_NS  # before what is being settled: constants a
 ENERGY_RELATIONS: Final = ("attempt_energy", "energy_intervals", "energy_spent")  # by when they were spent
 METRICS: Final = [
     instruments.HW_ENERGY.name,
+    instruments.HW_POWER.name,
     instruments.HW_IDLE_POWER.name,
     instruments.HOST_CPU_TIME.name,
     instruments.PROCESS_CPU_TIME.name,
@@ -86,7 +88,7 @@ class Touched:
         energy = pa.concat_tables([ATTEMPT_ENERGY.empty_table(), *(one.attempt_energy for one in self._ledger)])
         kept = self._kept_energy(self._attempts)
         every = pa.concat_tables([energy, kept])
-        requests, attempts = with_energy(self._requests, self._attempts, every, self._qualities())
+        requests, attempts = with_energy(self._requests, self._attempts, every, *self._qualities())
         buckets, spent_in = sorted(self._buckets), sorted(self._energy_buckets)
         tables = {"requests": requests, "attempts": attempts, "attempt_energy": energy}
         if self._ledger:
@@ -146,12 +148,18 @@ class Touched:
         stored = self._store.query(STORED_CHARGES, {"low": reach["min"], "high": reach["max"]})
         return [_elsewhere(stored, self._energy_buckets)]
 
-    def _qualities(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for one in self._ledger:
-            rows = one.intervals.group_by(["device", "quality"]).aggregate([])
-            found |= dict(zip(rows["device"].to_pylist(), rows["quality"].to_pylist(), strict=True))
-        return found
+    def _qualities(self) -> tuple[dict[str, str], dict[tuple[str, datetime], str]]:
+        """The strongest quality of each device, and the intervals in which it is weaker."""
+        if not self._ledger:
+            return {}, {}
+        rows = pa.concat_tables(one.intervals.select(["device", "started_at", "quality"]) for one in self._ledger)
+        said = rows.group_by(["device", "quality"]).aggregate([]).to_pylist()
+        ranked = sorted(said, key=lambda row: QUALITIES.index(row["quality"]), reverse=True)
+        strongest = {row["device"]: row["quality"] for row in ranked}
+        if len(said) == len(strongest):
+            return strongest, {}
+        odd = [row for row in rows.to_pylist() if row["quality"] != strongest[row["device"]]]
+        return strongest, {(row["device"], row["started_at"]): row["quality"] for row in odd}
 
 
 def _untouched(requests: pa.Table, settled: Settlement, traces: pa.Array, horizon: int) -> pa.Table:

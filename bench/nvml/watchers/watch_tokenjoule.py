@@ -12,22 +12,24 @@ import numpy as np
 import pyarrow as pa
 
 from analytics.ledger.series import series
+from analytics.ledger.shape import OF_THE_MOMENT
 from bench.nvml.watchers.readings import asked
 from collector.probes.nvml import Probe
 from collector.sampling.sample import ProbeContext, Sample
 from collector.sampling.sampler import until_next_s
-from conventions.instruments import HW_ENERGY
+from conventions.instruments import HW_ENERGY, HW_POWER
 
 MARGIN_S = 2.0  # of samples before the first and after the last window
 INTERVAL_S = 2.0
+KINDS = {"time_ns": pa.int64(), "start_ns": pa.int64(), "value": pa.float64()}
 
 
 def sampled(epoch_s: float, until_s: float, every_s: float) -> list[Sample]:
-    """Energy samples until ``until_s`` of the script."""
+    """Samples of energy and power until ``until_s`` of the script."""
     probe = Probe(ProbeContext())
     samples: list[Sample] = []
     while time.monotonic() < epoch_s + until_s:
-        samples += [sample for sample in probe.read() if sample.instrument is HW_ENERGY]
+        samples += [sample for sample in probe.read() if sample.instrument in (HW_ENERGY, HW_POWER)]
         time.sleep(until_next_s(every_s, time.time()))
     probe.close()
     return samples
@@ -35,11 +37,22 @@ def sampled(epoch_s: float, until_s: float, every_s: float) -> list[Sample]:
 
 def spans(samples: list[Sample], start_s: float, end_s: float, origin_ns: int) -> list[list[float]]:
     """The intervals of the window whose energy is known."""
-    points = {name: [getattr(sample, name) for sample in samples] for name in ("time_ns", "start_ns", "value")}
+    energy = _points([sample for sample in samples if sample.instrument is HW_ENERGY])
+    power = _points([sample for sample in samples if _is_of_the_moment(sample)])
     count = max(1, round((end_s - start_s) / INTERVAL_S))
     edges = np.linspace(start_s, end_s, count + 1)
-    joules, known = series(pa.table(points), origin_ns).between(edges)
+    joules, known = series(energy, origin_ns, power if power.num_rows else None).between(edges)
     return [[edges[one], edges[one + 1], joules[one]] for one in range(count) if known[one]]
+
+
+def _points(samples: list[Sample]) -> pa.Table:
+    names = ("time_ns", "start_ns", "value")
+    return pa.table({name: pa.array([getattr(one, name) for one in samples], KINDS[name]) for name in names})
+
+
+def _is_of_the_moment(sample: Sample) -> bool:
+    said = sample.provenance
+    return sample.instrument is HW_POWER and said is not None and said.source.endswith(OF_THE_MOMENT)
 
 
 def main() -> None:
