@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from analytics.ledger import rules
-from analytics.ledger.components import CONSTANTS
+from analytics.ledger.components import CONSTANTS, NUM_COMPONENTS
 from analytics.ledger.evidence import COUNTERS, Evidence, jointly_known, silenced
 from analytics.ledger.fitting import Fit
 from analytics.ledger.inputs import AUTOMATIC, Flags, Floats
@@ -67,7 +67,8 @@ def choose(pooled: Pooled, active: Floats, known: Flags, prior: "Prior", rule: s
         fit = loaded.fit(work, active, usable, before) if usable.any() else None
         if fit is not None:
             kept = tuple(silenced(one, usable) for one in evidence)
-            chosen.append(Chosen(name, loaded.joules, fit, fit is not before, usable, kept))
+            fresh = fit is not before and not fit.anchored
+            chosen.append(Chosen(name, loaded.joules, fit, fresh, usable, kept))
             remaining &= ~usable
     return chosen
 
@@ -83,8 +84,19 @@ class Prior:
         self.idle_w: float | None = mine[-1]["idle_w"] if mine else None
 
     def fit(self, method: str, engines: tuple[str, ...]) -> Fit | None:
-        """Constants of all ``engines`` by ``method``; None when one is missing. No error is stated for them."""
+        """Constants of all ``engines`` by ``method``; None when one is missing.
+
+        Their errors are stated where all come from one fit that kept them.
+        """
         rows = [self._newest.get((method, engine)) for engine in engines]
-        if not rows or any(row is None for row in rows):
+        found = [row for row in rows if row is not None]
+        if not rows or len(found) < len(rows):
             return None
-        return Fit(np.array([[row[name] for name in CONSTANTS] for row in rows if row is not None], np.float64))
+        constants = np.array([[row[name] for name in CONSTANTS] for row in found], np.float64)
+        size = constants.size
+        kept = [row["covariance"] for row in found]
+        together = len({row["fitted_at"] for row in found}) == 1
+        if not together or any(own is None or len(own) != NUM_COMPONENTS * size for own in kept):
+            return Fit(constants)
+        covariance = np.array(kept, np.float64).reshape(size, size)
+        return Fit(constants, covariance, found[0]["residual_rms_j"], anchored=True)

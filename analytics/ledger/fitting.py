@@ -8,7 +8,7 @@ is affine; ``local`` fits on intervals that are alike say how much that matters.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -45,6 +45,8 @@ SMALL_MISFIT: Final = 0.03
 LARGEST_MISFIT: Final = 0.1  # relative; a full device draws nearly constant power, which leaves little for R²
 MERGES: Final = (4, 2, 1)  # neighbouring intervals summed before fitting: exports smear work over interval edges
 MERGED_ENOUGH: Final = 40
+AGED: Final = 0.1  # relative; what constants from before may have changed by since
+LEAST_PRIOR: Final = 1e-3  # of what all energy would make a constant: no constant from before is surer than that
 LEAST_VARIANCE: Final = 0.1  # of the mean: no row is trusted more than that
 GROUPS: Final = 4  # of alike intervals
 LOCAL_CHANGE: Final = 1.0  # relative standard deviation of constants between groups, before they are looked at
@@ -61,6 +63,14 @@ class Fit:
     r2: float | None = None
     condition: float | None = None
     intervals: int = 0
+    anchored: bool = False  # in constants from before: not an observation of its own
+
+    def remembered(self) -> Floats | None:
+        """The covariance with what the constants differ by between groups: all that is kept of this fit's errors."""
+        if self.covariance is None:
+            return None
+        spreads = [one.constants - self.constants.ravel() for one in self.local]
+        return self.covariance + sum((spread.T @ spread / len(spread) for spread in spreads), np.zeros(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +81,23 @@ class Local:
     group: Ints  # (intervals,)
 
 
-def fit_affine(work: Floats, active: Floats, usable: Flags) -> Fit | None:
+def fit_affine(work: Floats, active: Floats, usable: Flags, before: Fit | None = None) -> Fit | None:
     """Constants that explain ``active`` (intervals,) by ``work`` (intervals, engines, components).
 
-    None: not identified.
+    Where only a coarser form is identified, constants fitted ``before`` with a stated error say the rest, and the fit
+    is ``anchored`` in them. None: not identified.
     """
     usable = usable & (work.sum(axis=(1, 2)) > 0)
-    flat = work.reshape(len(work), -1)
+    flat, engines = work.reshape(len(work), -1), work.shape[1]
     merged = list(_merged(flat, active, usable))
     for form in FORMS:
         for x, y, size in merged:
-            columns = _columns(form, work.shape[1], x)
-            solved = _solved(x, y, columns)
+            columns, every = _columns(form, engines, x), _columns(FORMS[0], engines, x)
+            solved = _solved(x, y, columns, every)
             if solved is not None:
-                return _fit(solved, Intervals(flat, active, usable), columns, size, work.shape[1])
+                anchored = len(columns) < len(every) and before is not None and before.covariance is not None
+                solved = _anchored(solved, x, y, every, before) if anchored and before else solved
+                return _fit(solved, Intervals(flat, active, usable), every, size * solved.rows, anchored=anchored)
     return None
 
 
@@ -99,27 +112,33 @@ class Intervals:
 
 @dataclass(frozen=True, slots=True)
 class _Solved:
+    """Constants of every column, those that the form leaves out at 0, and how sure they are."""
+
     constants: Floats  # (columns,)
-    covariance: Floats  # (columns, columns), those held at 0 included: their error has the same size
+    covariance: Floats  # (columns, columns)
+    weights: Floats  # (rows,): one over the standard deviation of each row, up to a factor
+    variance: float  # of a row so weighted
     r2: float
     condition: float
     rows: int
 
 
-def _fit(solved: _Solved, rows: Intervals, columns: Ints, merged: int, engines: int) -> Fit:
-    size = engines * NUM_COMPONENTS
+def _fit(solved: _Solved, rows: Intervals, columns: Ints, intervals: int, *, anchored: bool) -> Fit:
+    size = rows.work.shape[1]
     constants, covariance = np.zeros(size), np.zeros((size, size))
     constants[columns] = solved.constants
     covariance[np.ix_(columns, columns)] = solved.covariance
     residual = (rows.active - rows.work @ constants)[rows.usable]
+    used = columns[solved.constants > 0]
     return Fit(
-        constants=constants.reshape(engines, NUM_COMPONENTS),
+        constants=constants.reshape(-1, NUM_COMPONENTS),
         covariance=covariance,
         residual_rms_j=float(np.sqrt(np.mean(residual**2))),
-        local=tuple(_local(rows, columns, constants, by) for by in _orders(rows.work)),
+        local=tuple(_local(rows, used, constants, by) for by in _orders(rows.work)) if len(used) else (),
         r2=solved.r2,
         condition=solved.condition,
-        intervals=solved.rows * merged,
+        intervals=intervals,
+        anchored=anchored,
     )
 
 
@@ -129,16 +148,20 @@ def _columns(form: tuple[int, ...], engines: int, x: Floats) -> Ints:
     return flat[x[:, flat].any(axis=0)] if len(x) else flat[:0]
 
 
-def _solved(x: Floats, y: Floats, columns: Ints) -> _Solved | None:
-    """Weighted least squares on ``columns``; None when they are not identified or explain too little."""
+def _solved(x: Floats, y: Floats, columns: Ints, every: Ints) -> _Solved | None:
+    """Weighted least squares on ``columns``; None when they are not identified or explain too little.
+
+    The covariance is that of ``every`` column, so that what the form leaves out because the data cannot tell it from
+    the rest stays uncertain; no constant can be more than what all energy would make it.
+    """
     needed = max(LEAST_INTERVALS, INTERVALS_PER_CONSTANT * len(columns))
     spread = float(((y - y.mean()) ** 2).sum()) if len(y) else 0.0
     if not len(columns) or len(y) < needed or spread <= 0:
         return None
-    x = x[:, columns]
-    lengths = np.linalg.norm(x, axis=0)
-    condition = float(np.linalg.cond(x / lengths))
-    first, distance = nnls(x / lengths, y)
+    own = x[:, columns]
+    lengths = np.linalg.norm(own, axis=0)
+    condition = float(np.linalg.cond(own / lengths))
+    first, distance = nnls(own / lengths, y)
     r2, misfit = 1.0 - distance**2 / spread, float(np.sqrt(distance**2 / len(y)) / y.mean())
     if condition > LARGEST_CONDITION and condition * misfit / np.sqrt(len(y)) > LARGEST_AMPLIFIED:
         return None
@@ -146,12 +169,41 @@ def _solved(x: Floats, y: Floats, columns: Ints) -> _Solved | None:
         return None
     if not first.any():
         return None
-    weights = 1 / np.sqrt(_variances(x @ (first / lengths), y))
-    scaled = x / lengths * weights[:, None]
-    solution, distance = nnls(scaled, y * weights)
+    weights = 1 / np.sqrt(_variances(own @ (first / lengths), y))
+    solution, distance = nnls(own / lengths * weights[:, None], y * weights)
     variance = distance**2 / max(len(y) - len(columns), 1)
-    covariance = variance * np.linalg.pinv(scaled.T @ scaled) / np.outer(lengths, lengths)
-    return _Solved(solution / lengths, covariance, r2, condition, len(y))
+    constants = np.zeros(len(every))
+    constants[np.isin(every, columns)] = solution / lengths
+    bounds = y.sum() / x[:, every].sum(axis=0)
+    covariance = _inverse(_information(x[:, every], weights, variance) + np.diag(bounds**-2.0))
+    return _Solved(constants, covariance, weights, variance, r2, condition, len(y))
+
+
+def _anchored(solved: _Solved, x: Floats, y: Floats, every: Ints, before: Fit) -> _Solved:
+    """``solved`` again with constants from ``before`` as observations, of which the rows here correct what they can."""
+    known, bounds = before.constants.ravel()[every], y.sum() / x[:, every].sum(axis=0)
+    assert before.covariance is not None
+    spread = before.covariance[np.ix_(every, every)] + np.diag((AGED * known) ** 2 + (LEAST_PRIOR * bounds) ** 2)
+    precision = _inverse(spread)
+    variance = max(solved.variance, np.finfo(float).tiny)
+    scale, root = solved.weights / np.sqrt(variance), np.linalg.cholesky(precision).T
+    stacked, target = np.vstack([x[:, every] * scale[:, None], root]), np.concatenate([y * scale, root @ known])
+    lengths = np.linalg.norm(stacked, axis=0)
+    solution, _ = nnls(stacked / lengths, target)
+    covariance = _inverse(_information(x[:, every], solved.weights, variance) + precision)
+    return replace(solved, constants=solution / lengths, covariance=covariance)
+
+
+def _information(x: Floats, weights: Floats, variance: float) -> Floats:
+    """What the rows say about the constants: the inverse of their covariance."""
+    scaled = x * weights[:, None]
+    return np.asarray(scaled.T @ scaled / max(variance, np.finfo(float).tiny))
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Of a positive definite ``matrix``, scaled to ones on its diagonal first: constants differ by factors of 10⁵."""
+    scale = 1 / np.sqrt(np.diag(matrix))
+    return np.asarray(np.linalg.inv(matrix * np.outer(scale, scale)) * np.outer(scale, scale))
 
 
 def _variances(predicted: Floats, y: Floats) -> Floats:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from analytics.ledger.choice import Chosen
 from analytics.ledger.components import CONSTANTS, PUBLISHED
 from analytics.ledger.devices import Balance, Device
+from analytics.ledger.fitting import Fit
 from analytics.ledger.inputs import Flags, Floats, Ints, LedgerInputs, LedgerResult
 from analytics.ledger.jobs import JobShare
 from analytics.ledger.requests import QUALITIES
@@ -33,6 +34,7 @@ STEP_MODELS: Final = pa.schema(
     [("fitted_at", TIME), ("engine", pa.string()), ("device", pa.string()), ("model", pa.string())]
     + [(name, pa.float64()) for name in (*CONSTANTS, "idle_w", "r2", "condition")]
     + [("intervals", pa.int32()), ("method", pa.string()), ("idle_basis", pa.string())]
+    + [("covariance", pa.list_(pa.float64())), ("residual_rms_j", pa.float64())]
 )
 COMPONENTS: Final = ("steps", "prefill", "decode", "context")
 
@@ -102,9 +104,10 @@ class Rows:
         for rule in chosen:
             if rule.fresh and rule.joules:
                 said = {"r2": rule.fit.r2, "condition": rule.fit.condition, "intervals": rule.fit.intervals}
-                for engine, constants in zip(engines, rule.fit.constants, strict=True):
+                said["residual_rms_j"] = rule.fit.residual_rms_j
+                for engine, constants, kept in zip(engines, rule.fit.constants, _blocks(rule.fit), strict=True):
                     fixed: dict[str, Any] = {"engine": engine, "device": device.name, "method": rule.method}
-                    fixed |= {"idle_w": whole.idle_w, "idle_basis": whole.idle_basis}
+                    fixed |= {"idle_w": whole.idle_w, "idle_basis": whole.idle_basis, "covariance": kept}
                     named = dict(zip(CONSTANTS, map(float, constants), strict=True))
                     self._models.append(fixed | said | named | {"model": self._model_of(engine)})
 
@@ -171,6 +174,14 @@ class Rows:
 def _qualities(quality: str, estimated: Flags) -> list[str]:
     """What is measured is an estimate where its place is one; what is simulated stays so."""
     return [ESTIMATED if quality == MEASURED and one else quality for one in estimated]
+
+
+def _blocks(fit: Fit) -> list[list[float] | None]:
+    """Per engine its rows of the covariance, one after another; None where no error is stated."""
+    covariance, engines = fit.remembered(), len(fit.constants)
+    if covariance is None:
+        return [None] * engines
+    return [[float(value) for value in block.ravel()] for block in np.split(covariance, engines)]
 
 
 def _unattributed(joules: Floats) -> dict[str, Floats]:

@@ -7,11 +7,11 @@ from analytics.ledger.inputs import Flags, Floats
 
 
 class Rule:
-    """Constants fitted now; those fitted before when the data does not identify them."""
+    """Constants fitted now; those fitted before for what the data does not identify."""
 
     evidence: Final = "counters"
     joules: Final = True
 
     def fit(self, work: Floats, active: Floats, usable: Flags, prior: Fit | None) -> Fit | None:
         """See ``fitting.fit_affine``."""
-        return fit_affine(work, active, usable) or prior
+        return fit_affine(work, active, usable, prior) or prior

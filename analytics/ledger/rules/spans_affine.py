@@ -1,7 +1,7 @@
 """The same affine form on the work of visible spans, for engines without counters.
 
-Busy time stands for steps. It cannot see requests without spans, and on a busy device time explains everything, so
-that long prompts are undercharged (9 % median error at batch 24, 28 % at 190; energy.md §3.7).
+Steps are those of the pace at which requests decode. It charges the visible for requests without spans; how much that
+may be is read from what the meter varies by (``unseen``) and stated as an error.
 """
 
 from typing import Final
@@ -11,11 +11,11 @@ from analytics.ledger.inputs import Flags, Floats
 
 
 class Rule:
-    """Constants fitted now; those fitted before when the data does not identify them."""
+    """Constants fitted now; those fitted before for what the data does not identify."""
 
     evidence: Final = "spans"
     joules: Final = True
 
     def fit(self, work: Floats, active: Floats, usable: Flags, prior: Fit | None) -> Fit | None:
         """See ``fitting.fit_affine``."""
-        return fit_affine(work, active, usable) or prior
+        return fit_affine(work, active, usable, prior) or prior
