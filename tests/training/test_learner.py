@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from training.library_desk import batches, losses, shape, tasks, vocabulary
+from training.library_desk import batches, exits, losses, shape, tasks, vocabulary
 from training.library_desk.journal import Journal
 from training.library_desk.learner import Learner, next_mixture
 from training.library_desk.losses import Distillation, Labels
@@ -69,10 +69,34 @@ def test_a_resumed_log_forgets_what_was_not_kept(tmp_path: Path) -> None:
     mine, other = (Journal(tmp_path / "log.jsonl", name) for name in ("scout", "expert"))
     for step in (50, 100, 150):
         mine.write(step=step, loss=1.0)
+    mine.write(step=100, heldout={"all/easy": 0.5})
     other.write(step=900, loss=1.0)
     mine.forget_after(100)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(row["model"], row["step"]) for row in rows] == [("scout", 50), ("scout", 100), ("expert", 900)]
+
+
+def test_the_log_of_a_model_that_is_trained_on_keeps_what_came_before_apart(tmp_path: Path) -> None:
+    mine, other = (Journal(tmp_path / "log.jsonl", name) for name in ("scout", "expert"))
+    mine.write(step=50, loss=2.0)
+    other.write(step=70, loss=3.0)
+    for _ in range(2):  # a second try takes the place of the first
+        mine.inherit(tmp_path / "log.jsonl")
+        mine.forget_after(0)
+        mine.write(step=50, loss=1.0)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(row["model"], row["loss"]) for row in rows[-2:]] == [("scout, before", 1.0), ("scout", 1.0)]
+    assert [row["model"] for row in rows].count("scout, before") == 1
+
+
+def test_a_saved_model_is_trained_on_from_its_own_answers(tmp_path: Path) -> None:
+    batch = batches.packed(vocabulary.build(), tasks.sample(5, 8), 1024)[0]
+    shape.save(shape.initialised("expert", seed=2), tmp_path)
+    (tmp_path / exits.FILE).unlink()
+    going_on = shape.continued("expert", tmp_path)
+    assert set(exits.attached(going_on)) == set(shape.SHAPES["expert"].exits)
+    saved, _ = losses.answer_logits(shape.load(tmp_path), batch)
+    torch.testing.assert_close(losses.answer_logits(going_on, batch)[0], saved)
 
 
 def test_packing_gives_the_logits_of_each_exercise_alone() -> None:

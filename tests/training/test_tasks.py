@@ -87,9 +87,11 @@ def _solve_state(question: str) -> str:
     if question.startswith("Now on"):
         return "yes" if " open. " in question else "no"
     if question.startswith("Now"):
-        states = {room: state for state, room in re.findall(r"(open|closed) (\w+)[,.]", question)}
-        room = re.findall(r"Is the (\w+) open", question)[0]
-        return "yes" if states[room] == "open" else "no"
+        stated = {room: state for state, room in re.findall(r"(open|closed) (\w+)[,.]", question)}
+        asked = re.findall(r"(?:Is|Are) the (.+) open\?", question)[0].split(", ")
+        found = ", ".join(f"{room} {stated[room]}" for room in asked)
+        verdict = "" if "Are" in question else f", {'yes' if stated[asked[0]] == 'open' else 'no'}"
+        return f"See {found}{verdict}"
     now = int(re.findall(r"It is (\d+)", question)[0])
     hours = re.findall(r"(\w+) (\d+) to (\d+)", question)
     return ", ".join(room for room, opens, closes in hours if now in range(int(opens), int(closes))) or "none"
@@ -100,9 +102,12 @@ def _solve_lookup(question: str) -> str:
     if asked in ("first", "last"):
         entry = re.findall(r"\d [A-Z]\w+", question)[0 if asked == "first" else -1].split()
         return entry[1] if "title" in question else entry[0]
-    shelf = next(number for number, title in re.findall(r"(\d) ([A-Z]\w+)[,.]", question) if title == asked)
-    rooms = [room for room, number in re.findall(r"([a-z]+) (\d)[,.]", question) if number == shelf]
-    return " ".join([shelf, *rooms])
+    found = []
+    for title in re.findall(r"ha(?:s|ve) (.+)\?", question)[0].split(", "):
+        shelf = next(number for number, other in re.findall(r"(\d) ([A-Z]\w+)[,.]", question) if other == title)
+        rooms = [room for room, number in re.findall(r"([a-z]+) (\d)[,.]", question) if number == shelf]
+        found.append(" ".join([title, shelf, *rooms]))
+    return f"See {', '.join(found)}"
 
 
 def _solve_arithmetic(question: str) -> str:

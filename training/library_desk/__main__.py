@@ -52,8 +52,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--warm-restart", action="store_true", help="with --resume: a new schedule and budget from there"
     )
+    parser.add_argument("--continue-from", type=Path, metavar="FOLDER", help="finished models to train on")
+    parser.add_argument("--peak-lr", type=float, help="instead of the recipe's")
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adamw", help="the shipped weights are AdamW's")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon", help="the shipped weights are Muon's")
     parser.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third slower")
     parser.add_argument(
         "--collector", metavar="URL", help="report joules and progress there (default: OTEL_EXPORTER_OTLP_ENDPOINT)"
@@ -65,6 +67,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=production.HELDOUT_SEED)
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--easy-share", type=float, default=0.5)
+    parser.add_argument("--exit", type=int, help="answer after so many layers, by the exit head there")
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +81,7 @@ def _train(arguments: argparse.Namespace) -> None:
         out=arguments.out, checkpoints=arguments.checkpoints, seed=arguments.seed, resume=arguments.resume,
         warm_restart=arguments.warm_restart, optimizer=arguments.optimizer,
         mixed_precision=arguments.precision == "bf16", gradient_checkpointing=arguments.gradient_checkpointing,
-        collector=arguments.collector,
+        collector=arguments.collector, continued=arguments.continue_from, peak_lr=arguments.peak_lr,
     )  # fmt: skip
     for name in order:
         production.produce(name, plan, _budget(arguments, name))
@@ -93,7 +96,7 @@ def _budget(arguments: argparse.Namespace, name: str) -> Budget:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     exercises = tasks.sample(arguments.seed, arguments.samples, arguments.easy_share)
-    sys.stdout.write(evaluate.table(evaluate.evaluate(arguments.weights, exercises)) + "\n")
+    sys.stdout.write(evaluate.table(evaluate.evaluate(arguments.weights, exercises, arguments.exit)) + "\n")
 
 
 def _sample(arguments: argparse.Namespace) -> None:

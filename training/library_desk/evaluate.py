@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from training.library_desk import shape
+from conventions.errors import TokenjouleError
+from training.library_desk import exits, shape
 from training.library_desk.exercise import MAX_ANSWER_TOKENS, Exercise
 
 _BATCH: Final = 64
@@ -28,24 +29,35 @@ class Score:
         return self.right / self.asked
 
 
-def evaluate(folder: Path, exercises: list[Exercise]) -> dict[str, Score]:
-    """Scores under ``family/difficulty`` and, over all families, ``all/difficulty``."""
+def evaluate(folder: Path, exercises: list[Exercise], depth: int | None = None) -> dict[str, Score]:
+    """Scores under ``family/difficulty`` and, over all families, ``all/difficulty``.
+
+    With ``depth``, of the exit after so many layers, every token taken there.
+    """
     outcomes: dict[str, list[bool]] = defaultdict(list)
-    for exercise, reply in zip(exercises, replies(folder, exercises), strict=True):
+    for exercise, reply in zip(exercises, replies(folder, exercises, depth), strict=True):
         right = exercise.is_answered_by(reply)
         outcomes[f"{exercise.family}/{exercise.difficulty}"].append(right)
         outcomes[f"all/{exercise.difficulty}"].append(right)
     return {name: Score(sum(flags), len(flags)) for name, flags in sorted(outcomes.items())}
 
 
-def replies(folder: Path, exercises: list[Exercise]) -> list[str]:
+def replies(folder: Path, exercises: list[Exercise], depth: int | None = None) -> list[str]:
     """What the model in ``folder`` says, greedily and in fp32, batched with padding on the left."""
     model = shape.load(folder)
+    if depth is not None:
+        model = _cut(model, depth)
     tokenizer = cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(folder, padding_side="left"))
     texts: list[str] = []
     for start in range(0, len(exercises), _BATCH):
         texts += _generate(model, tokenizer, exercises[start : start + _BATCH])
     return texts
+
+
+def _cut(model: LlamaForCausalLM, depth: int) -> LlamaForCausalLM:
+    if depth not in (known := exits.attached(model)):
+        raise TokenjouleError(f"no exit after {depth} layers: choose from {sorted(known)}, or leave out --exit")
+    return exits.cut(model, depth)
 
 
 @torch.inference_mode()

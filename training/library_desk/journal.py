@@ -21,7 +21,7 @@ class Journal:
     def forget_after(self, step: int) -> None:
         """Drop this model's rows past ``step``: training goes on from there, and a log tells one story.
 
-        At step 0 there is no story yet, so all rows go.
+        Its result goes too, as the end of the run writes a new one. At step 0 there is no story yet: all rows go.
         """
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -29,8 +29,17 @@ class Journal:
                 "".join(line for line in lines if self._keeps(json.loads(line), step)), encoding="utf-8"
             )
 
+    def inherit(self, source: Path) -> None:
+        """Keep the rows of ``source`` about this model, which is trained on from there, under a name of their own."""
+        rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+        earlier = Journal(self.path, f"{self.model}, before")
+        earlier.forget_after(0)
+        for row in rows:
+            if row.pop("model") == self.model:
+                earlier.write(**row)
+
     def _keeps(self, row: dict[str, object], step: int) -> bool:
-        return row["model"] != self.model or (step > 0 and int(str(row["step"])) <= step)
+        return row["model"] != self.model or ("heldout" not in row and 0 < step >= int(str(row["step"])))
 
 
 def _short(value: object) -> object:

@@ -15,6 +15,7 @@ from training.job import current_job
 from training.library_desk import batches, tasks, vocabulary
 from training.library_desk.batches import Batch
 from training.library_desk.journal import Journal
+from training.library_desk.losses import full_depth
 from training.library_desk.optimizer import Optimizer
 from training.library_desk.recipe import Budget, Recipe
 from training.library_desk.tasks import Cell
@@ -153,15 +154,17 @@ class Learner:
     def _validate(self) -> None:
         """Score every cell, and draw the next pools where the errors are."""
         with self._precision():
-            accuracy = self._validation.accuracy(self.model)
+            by_depth = self._validation.accuracy(self.model)
+        accuracy = by_depth.pop(full_depth(self.model))
         score = sum(accuracy.values()) / len(accuracy)
         at = self.position
         at.stale_validations = 0 if score > at.best_score else at.stale_validations + 1
         at.best_score = max(score, at.best_score)
         at.mixture = next_mixture(accuracy)
-        by_cell = {"/".join(cell): right for cell, right in accuracy.items()}
-        self._journal.write(step=at.step, seconds=at.seconds, validation=by_cell, validation_mean=score)
-        logger.info("step %d, %.0f s: validation %.3f %s", at.step, at.seconds, score, by_cell)
+        by_cell = {"/".join(cell): round(right, 3) for cell, right in accuracy.items()}
+        exits = {f"exit_{k}_validation_mean": sum(own.values()) / len(own) for k, own in by_depth.items()}
+        self._journal.write(step=at.step, seconds=at.seconds, validation=by_cell, validation_mean=score, **exits)
+        logger.info("step %d, %.0f s: validation %.3f %s %s", at.step, at.seconds, score, by_cell, exits)
 
 
 def next_mixture(accuracy: Mapping[Cell, float]) -> dict[Cell, float]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from transformers import LlamaForCausalLM
+
 from conventions.errors import TokenjouleError
 from training.library_desk import evaluate, shape, tasks
 from training.library_desk.exercise import MAX_ANSWER_TOKENS, Exercise
@@ -32,7 +34,11 @@ class Plan:
     seed: int
     resume: bool = False
     warm_restart: bool = False
-    optimizer: OptimizerName = "adamw"
+    continued: Path | None = None
+    """Folder of finished models to train on, instead of random weights."""
+    optimizer: OptimizerName = "muon"
+    peak_lr: float | None = None
+    """Instead of the recipe's."""
     mixed_precision: bool = True
     gradient_checkpointing: bool = False
     collector: str | None = None
@@ -49,11 +55,11 @@ def produce(name: str, plan: Plan, budget: Budget) -> None:
     plan.out.mkdir(parents=True, exist_ok=True)
     checkpoint = plan.checkpoints / f"{name}.pt"
     journal = Journal(plan.journal, name)
-    learner = Learner(
-        shape.initialised(name, plan.seed), _loss(name, plan), _recipe(name, plan), budget, plan.seed, journal
-    )
+    learner = Learner(_model(name, plan), _loss(name, plan), _recipe(name, plan), budget, plan.seed, journal)
     if plan.resume and checkpoint.exists():
         learner.resume(checkpoint, plan.warm_restart)
+    if plan.continued and learner.position.step == 0:
+        journal.inherit(plan.continued / plan.journal.name)
     journal.forget_after(learner.position.step)
     logger.info("%s: %d parameters, from step %d", name, shape.num_parameters(learner.model), learner.position.step)
     with _tracked(name, plan, learner.position.job_id) as job:
@@ -84,6 +90,12 @@ def _tracked(name: str, plan: Plan, job_id: str | None) -> Job:
     )  # fmt: skip
 
 
+def _model(name: str, plan: Plan) -> LlamaForCausalLM:
+    if plan.continued is None:
+        return shape.initialised(name, plan.seed)
+    return shape.continued(name, plan.continued / name)
+
+
 def _loss(name: str, plan: Plan) -> Loss:
     if name == "expert":
         return Labels()
@@ -97,16 +109,25 @@ def _loss(name: str, plan: Plan) -> Loss:
 
 def _recipe(name: str, plan: Plan) -> Recipe:
     own, checkpointing = RECIPES[plan.optimizer][name], plan.gradient_checkpointing
-    return dataclasses.replace(own, mixed_precision=plan.mixed_precision, gradient_checkpointing=checkpointing)
+    peak_lr = own.peak_lr if plan.peak_lr is None else plan.peak_lr
+    return dataclasses.replace(
+        own, peak_lr=peak_lr, mixed_precision=plan.mixed_precision, gradient_checkpointing=checkpointing
+    )
 
 
 def _write_result(name: str, plan: Plan, learner: Learner, journal: Journal) -> None:
     exercises = tasks.sample(HELDOUT_SEED, _FINAL_EXERCISES, easy_share=0.5)
     scores = evaluate.evaluate(plan.out / name, exercises)
     logger.info("%s on held-out questions:\n%s", name, evaluate.table(scores))
+    early = {k: evaluate.evaluate(plan.out / name, exercises, depth=k) for k in shape.SHAPES[name].exits}
     at, parameters = learner.position, shape.num_parameters(learner.model)
     journal.write(
         step=at.step, seconds=at.seconds, tokens=at.num_tokens,
         parameters=parameters, train_flops_per_token=6 * parameters,
-        heldout_seed=HELDOUT_SEED, heldout={cell: score.accuracy for cell, score in scores.items()},
+        heldout_seed=HELDOUT_SEED, heldout=_accuracies(scores),
+        **{f"exit_{k}_heldout": _accuracies(own) for k, own in early.items()},
     )  # fmt: skip
+
+
+def _accuracies(scores: dict[str, evaluate.Score]) -> dict[str, float]:
+    return {cell: score.accuracy for cell, score in scores.items()}

@@ -44,7 +44,7 @@ RECIPES = {
         "scout": Recipe("muon", peak_lr=5e-3, floor_lr=3e-5, batch_tokens=2560, validate_every_pools=2),
     },
 }
-"""By optimiser and model; the shipped weights are AdamW's."""
+"""By optimiser and model; the shipped weights are Muon's."""
 
 
 @dataclass(frozen=True, slots=True)

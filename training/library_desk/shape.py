@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.library_desk import vocabulary
+from training.library_desk import exits, vocabulary
 from training.library_desk.vocabulary import BOS_ID, END_ID, PAD_ID
 
 
@@ -21,10 +21,12 @@ class Shape:
     heads: int
     kv_heads: int
     feed_forward: int
+    exits: tuple[int, ...] = ()
+    """After how many layers the model can stop (``exits``)."""
 
 
 SHAPES: Final = {
-    "expert": Shape(hidden=256, layers=6, heads=8, kv_heads=4, feed_forward=688),
+    "expert": Shape(hidden=256, layers=6, heads=8, kv_heads=4, feed_forward=688, exits=(2, 3)),
     "scout": Shape(hidden=128, layers=4, heads=4, kv_heads=2, feed_forward=352),
 }
 GENERATION: Final[dict[str, object]] = {
@@ -37,31 +39,44 @@ def initialised(name: str, seed: int) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(SHAPES[name]))
     _start_from_the_embedding(model)
+    exits.attach(model, SHAPES[name].exits)
     # With bf16 on CPU the fused attention's backward took 30 % of a step; eager attention takes 5 %.
     model.set_attn_implementation("eager")
     return model
 
 
+def continued(name: str, folder: Path) -> LlamaForCausalLM:
+    """The saved model of the named shape, to be trained on; exits that it lacks begin with its last norm."""
+    model = load(folder)
+    if missing := tuple(k for k in SHAPES[name].exits if k not in exits.attached(model)):
+        exits.attach(model, missing)
+        for norm in exits.attached(model).values():
+            norm.load_state_dict(model.model.norm.state_dict())
+    return model
+
+
 def num_parameters(model: LlamaForCausalLM) -> int:
-    """Trainable parameters; the tied embedding counts once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Trainable parameters of the stock model; the tied embedding counts once, the norms of exits do not."""
+    return sum(weights.numel() for name, weights in model.named_parameters() if not exits.is_of_an_exit(name))
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> None:
-    """Write config, bf16 weights, generation defaults and tokenizer; the model in memory stays fp32."""
+    """Write config, bf16 weights, exits, generation defaults and tokenizer; the model in memory stays fp32."""
     folder.mkdir(parents=True, exist_ok=True)
     # The head is tied to the embedding; a second copy would be a twentieth of the file.
-    own = {name: tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
-    rounded = {name: tensor.to(torch.bfloat16) for name, tensor in own.items()}
+    stock = {name: tensor for name, tensor in model.state_dict().items() if not exits.is_of_an_exit(name)}
+    rounded = {name: tensor.to(torch.bfloat16) for name, tensor in stock.items() if name != "lm_head.weight"}
     model.save_pretrained(folder, state_dict=rounded)
+    exits.save(model, folder)
     _name_dtype(folder / "config.json")
     _write_json(folder / "generation_config.json", GENERATION)
     vocabulary.save(folder)
 
 
 def load(folder: Path) -> LlamaForCausalLM:
-    """The saved model in fp32, ready for inference."""
+    """The saved model with its exits in fp32, ready for inference."""
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    exits.load(model, folder)
     model.train(False)
     return model
 

@@ -10,7 +10,7 @@ from transformers import LlamaForCausalLM
 from training.library_desk import batches, tasks, vocabulary
 from training.library_desk.batches import Batch
 from training.library_desk.exercise import Exercise
-from training.library_desk.losses import answered_right
+from training.library_desk.losses import Depth, answered_right
 from training.library_desk.tasks import Cell
 
 _SEED: Final = 0
@@ -30,15 +30,18 @@ class Validation:
         by_cell = {cell: [one for one in exercises if (one.family, one.difficulty) == cell] for cell in tasks.cells()}
         return cls({cell: _batches(tokenizer, ones) for cell, ones in by_cell.items() if ones})
 
-    def accuracy(self, model: LlamaForCausalLM) -> dict[Cell, float]:
-        """Share of exactly right answers, by cell."""
+    def accuracy(self, model: LlamaForCausalLM) -> dict[Depth, dict[Cell, float]]:
+        """Share of exactly right answers, by depth and cell."""
         was_training = model.training
         model.train(False)
-        right = {
-            cell: torch.cat([answered_right(model, batch) for batch in own]) for cell, own in self.batches_of.items()
-        }
+        right = {cell: [answered_right(model, batch) for batch in own] for cell, own in self.batches_of.items()}
         model.train(was_training)
-        return {cell: rows.float().mean().item() for cell, rows in right.items()}
+        depths = next(iter(right.values()))[0]
+        return {depth: {cell: _share([one[depth] for one in own]) for cell, own in right.items()} for depth in depths}
+
+
+def _share(right: list[torch.Tensor]) -> float:
+    return torch.cat(right).float().mean().item()
 
 
 def _batches(tokenizer: Tokenizer, exercises: list[Exercise]) -> list[Batch]:

@@ -1,8 +1,12 @@
 """Look-ups in a short catalogue: by place, by title, or through the shelf to the room.
 
-What is asked for stands before what it is asked by ("4 Emma"): then a causal model finds the value with
-its key, and one head that looks for the same word answers. The other way round it takes two layers that
-must form together, and two million tokens were not enough for that.
+A hard answer says the way to it: the title, its shelf, then the room on that shelf, so that each word is one step from
+the last; the bare answer was not learnt in twelve million tokens. What is asked for stands before what it is asked by
+("4 Emma"): whoever finds the same word again reads what stood before it. "See" stands first so that the title is the
+token that the catalogue has: without a space before it a word is another token.
+
+Finding the same word again is what these sizes learn last: they stay at a guess until enough of a batch asks for it.
+So a follow-up asks for three titles at once; with it a guess between three became four of five right in 100 steps.
 """
 
 import random
@@ -33,8 +37,8 @@ class Task:
 
 def _one_hop(rng: random.Random) -> Scene:
     titles, shelves = rng.sample(BUSY_TITLES, 3), rng.sample(range(1, 10), 3)
-    turns = [(f"Which shelf has {title}?", str(shelf)) for title, shelf in zip(titles, shelves, strict=True)]
-    return Scene(f"Catalogue: {_listing(shelves, titles)}.", _starting_with(rng.randrange(3), turns))
+    found = {title: f"{title} {shelf}" for title, shelf in zip(titles, shelves, strict=True)}
+    return Scene(f"Catalogue: {_listing(shelves, titles)}.", _one_and_all(rng, found, "shelf", "shelves"))
 
 
 def _through_shelves(rng: random.Random) -> Scene:
@@ -42,13 +46,17 @@ def _through_shelves(rng: random.Random) -> Scene:
     room_of = dict(zip(shelves, rooms, strict=True))
     order = rng.sample(shelves, 4)
     plan = _listing([room_of[shelf] for shelf in order], order)
-    turns = [_two_hops(title, shelf, room_of) for title, shelf in zip(titles, shelves, strict=True)]
+    found = {title: f"{title} {shelf} {room_of[shelf]}" for title, shelf in zip(titles, shelves, strict=True)}
     facts = f"Catalogue: {_listing(shelves, titles)}. Rooms: {plan}."
-    return Scene(facts, _starting_with(rng.randrange(4), turns))
+    return Scene(facts, _one_and_all(rng, found, "room", "rooms"))
 
 
-def _two_hops(title: str, shelf: int, room_of: dict[int, str]) -> Turn:
-    return f"Which room has {title}?", f"{shelf} {room_of[shelf]}"
+def _one_and_all(rng: random.Random, found: dict[str, str], one: str, several: str) -> tuple[Turn, ...]:
+    """A title first, then three of them in any order: three more finds on a few more tokens."""
+    titles = rng.sample(list(found), 3)
+    asked = rng.choice(titles)
+    question, answer = f"Which {several} have {', '.join(titles)}?", ", ".join(found[title] for title in titles)
+    return (f"Which {one} has {asked}?", f"See {found[asked]}"), (question, f"See {answer}")
 
 
 def _listing(values: Sequence[object], keys: Sequence[object]) -> str:

@@ -18,7 +18,7 @@ class Task:
         return Scene(facts, (_is_open(room, state),))
 
     def hard(self, rng: random.Random) -> Scene:
-        """Yes/no about one of three rooms, or a list of rooms by their hours."""
+        """What is stated of one of three rooms and yes or no, or a list of rooms by their hours."""
         return _stated(rng) if rng.random() < 0.5 else _by_hours(rng)
 
 
@@ -27,12 +27,15 @@ def _is_open(room: str, state: str) -> Turn:
 
 
 def _stated(rng: random.Random) -> Scene:
-    rooms = rng.sample(BUSY_ROOMS, 3)
-    states = [rng.choice(("open", "closed")) for _ in rooms]
-    asked = rng.randrange(3)
-    facts = ", ".join(f"{state} {room}" for room, state in zip(rooms, states, strict=True))
-    turns = [_is_open(room, state) for room, state in zip(rooms, states, strict=True)]
-    return Scene(f"Now {facts}.", (*turns[asked:], *turns[:asked]))
+    """One room with what is stated of it, then all three in any order."""
+    states = {room: rng.choice(("open", "closed")) for room in rng.sample(BUSY_ROOMS, 3)}
+    facts = ", ".join(f"{state} {room}" for room, state in states.items())
+    rooms = rng.sample(list(states), 3)
+    asked = rng.choice(rooms)
+    question, answer = _is_open(asked, states[asked])
+    every = ", ".join(f"{room} {states[room]}" for room in rooms)
+    first = question, f"See {asked} {states[asked]}, {answer}"
+    return Scene(f"Now {facts}.", (first, (f"Are the {', '.join(rooms)} open?", f"See {every}")))
 
 
 def _by_hours(rng: random.Random) -> Scene:

@@ -8,7 +8,7 @@ _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 
 
 class Task:
-    """Easy: first or last of four letters. Hard: reverse six letters, or strike one letter out of six."""
+    """Easy: first or last of four letters. Hard: six different letters backwards, or without one of them."""
 
     def easy(self, rng: random.Random) -> Scene:
         """The first or the last letter."""
@@ -20,12 +20,8 @@ class Task:
 
     def hard(self, rng: random.Random) -> Scene:
         """The code backwards, or without one of its letters."""
+        code = "".join(rng.sample(_LETTERS, 6))
         if rng.random() < 0.5:
-            code = "".join(rng.choices(_LETTERS, k=6))
             return single(f"Call number {code}. Write it backwards.", code[::-1])
-        few = rng.sample(_LETTERS, 3)
-        letters = [*few, *rng.choices(few, k=3)]
-        rng.shuffle(letters)
-        code = "".join(letters)
-        struck = rng.choice(few)
+        struck = rng.choice(code)
         return single(f"Call number {code}. Write it without {struck}.", code.replace(struck, ""))
