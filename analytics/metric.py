@@ -8,7 +8,7 @@ A group without data has no row or a NULL value, never 0.
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,9 @@ from typing import Any, Final, Literal, Protocol, get_args
 import pyarrow as pa
 
 from analytics import idling as idle_policy
+from analytics import sources
 from analytics.idling import SEPARATE, Idling
+from analytics.sources import ANY_SHAPE, DURATION_HOURS, PRECISION, Shape
 from conventions import plugins
 from conventions.errors import PluginError
 
@@ -100,14 +102,15 @@ def parse(name: str, text: str) -> Metric:
     lines = text.splitlines()
     length = next((index for index, line in enumerate(lines) if not line.startswith("--")), len(lines))
     header = _header(name, lines[:length])
+    needs = _items(header["needs"])
     return Metric(
         name=name,
         title=header["title"],
         unit=header["unit"],
         better="lower" if header["better"] == "lower" else "higher",
         grain=_items(header["grain"]),
-        needs=_items(header["needs"]),
-        definition=header["definition"],
+        needs=needs,
+        definition=" ".join([header["definition"], *([PRECISION] if DURATION_HOURS in needs else [])]),
         sql="\n".join(lines[length:]),
     )
 
@@ -125,9 +128,30 @@ def run(
 
     Columns that are not in ``by`` are NULL, ``bucket`` is NULL without ``bucket_s``. Further columns are those that
     the header's grain names (``origin``, ``part``) and the terms of a ratio (``joules``, ``tokens``, ``quality``).
-    ``idling`` says who is charged for idle joules, in metrics of energy, carbon and cost.
+    ``idling`` says who is charged for idle joules, in metrics of energy, carbon and cost. Percentiles have a column
+    ``relative_error``: 0 where they are exact.
     """
-    return reader.query(statement(load(name), idling), parameters(window, by, filters, bucket_s, idling))
+    return run_all(reader, (name,), window, by, filters, bucket_s, idling)[name]
+
+
+def run_all(
+    reader: Queries,
+    names: Sequence[str],
+    window: Window,
+    by: tuple[Dimension, ...] = ("tier",),
+    filters: Filters = Filters(),
+    bucket_s: float | None = None,
+    idling: Idling = SEPARATE,
+) -> dict[str, pa.Table]:
+    """What ``run`` answers for each of ``names``; metrics of requests and energy in one statement."""
+    told, shape = [load(name) for name in names], Shape.of(window.start, window.end, bucket_s, filters.runs)
+    shared = [one for one in told if JOBS not in one.needs]
+    asked = parameters(window, by, filters, bucket_s, idling)
+    alone = told if len(shared) < 2 else [one for one in told if one not in shared]
+    found = {one.name: reader.query(statement(one, idling, shape), asked) for one in alone}
+    if len(shared) > 1:
+        found |= _taken_apart(reader.query(joint_statement(shared, idling, shape), asked))
+    return found
 
 
 def parameters(
@@ -147,13 +171,23 @@ def parameters(
     }
 
 
-def statement(metric: Metric, idling: Idling = SEPARATE) -> str:
-    """The metric's SQL over the scoped relations, as it is sent to the store."""
-    if JOBS in metric.needs:
-        scope = _text("_jobs")
-    else:
-        scope = _text("_scope") + _text("_parts") + idle_policy.fragment(idling.policy) + _text("_balance")
-    return f"{scope}SELECT * FROM (\n{metric.sql}\n)\nORDER BY ALL"
+def statement(metric: Metric, idling: Idling = SEPARATE, shape: Shape = ANY_SHAPE) -> str:
+    """The metric's SQL over what it stands on, as it is sent to the store, for questions of that ``shape``."""
+    is_of_jobs = JOBS in metric.needs
+    before = sources.of_jobs() if is_of_jobs else sources.of_requests(metric.sql, shape, idling.policy)
+    return f"{before}SELECT * FROM (\n{metric.sql}\n)\nORDER BY ALL"
+
+
+def joint_statement(metrics: Sequence[Metric], idling: Idling = SEPARATE, shape: Shape = ANY_SHAPE) -> str:
+    """The SQL of several metrics of requests or energy: one row with the list of the rows of each."""
+    lists = [f"(SELECT list(r) FROM (SELECT * FROM (\n{one.sql}\n) ORDER BY ALL) r) AS {one.name}" for one in metrics]
+    before = sources.of_requests("\n".join(one.sql for one in metrics), shape, idling.policy)
+    return f"{before}SELECT\n" + ",\n".join(lists)
+
+
+def _taken_apart(row: pa.Table) -> dict[str, pa.Table]:
+    lists = {name: row.column(name).combine_chunks() for name in row.column_names}
+    return {name: pa.Table.from_struct_array(rows.flatten()) for name, rows in lists.items()}
 
 
 def reference() -> str:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from analytics import metric, together
 from analytics.metric import Queries, Window
-from analytics.reports import headline
+from analytics.reports import footprint, headline
 from analytics.together import Question
 from bench.listening import listening
 from bench.month.build import month
@@ -80,10 +80,11 @@ def warm_s(question: Callable[[], object]) -> float:
 
 
 def overview(reader: Queries) -> None:
-    """What the overview page asks: numbers with their course and the period before, the split, the table by tier."""
+    """What the overview page asks: numbers, their course and the period before, split, table by tier, charges."""
     headline.numbers(reader, WEEK, bucket_s=HOUR_S)
     together.answers(reader, [Question("energy", WEEK, bucket_s=HOUR_S)])
     together.answers(reader, [Question(name, WEEK, ("tier",)) for name in GROUPED])
+    footprint.charges(reader, WEEK)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""The store's housekeeping: closes days that ended, seals old ones, forgets what is beyond its age or the size allowed,
-deletes retired files.
+"""The store's housekeeping: sums hours and closes days that ended, seals old ones, forgets what is beyond its age or
+the size allowed, deletes retired files.
 
 A pass runs in a thread beside ingestion; appends wait only while a day's rows leave the database. What a pass did is
 logged. When the clock has been set by more than an hour since the start nothing is forgotten until a restart: a clock
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from analytics.hours.building import roll_up
 from collector.settings import UpkeepSettings
 from conventions.errors import StoreError
 from store import compaction, retention, sealing
@@ -23,7 +24,9 @@ from store.writing import Store
 _log = logging.getLogger(__name__)
 
 DAY_S: Final = 86_400
+SECOND_NS: Final = 1_000_000_000
 CLOSED_AFTER_S: Final = 7_200.0  # by then hardly a span of the day is still on its way; one that is opens it again
+SUMMED_AFTER_S: Final = 600.0  # an hour that is settled again later is summed again
 CLOCK_TOLERANCE_S: Final = 3_600.0
 
 
@@ -36,6 +39,7 @@ def steady_s() -> float:
 class Done:
     """What one pass did: days counted from 1970-01-01 UTC, and the bytes in use afterwards."""
 
+    summed: int
     closed: list[int]
     sealed: list[int]
     forgotten: list[int]
@@ -44,6 +48,7 @@ class Done:
 
     def __str__(self) -> str:
         return (
+            f"summed {self.summed} hours; "
             f"closed {_dates(self.closed)}; sealed {_dates(self.sealed)}; forgot {_dates(self.forgotten)}; "
             f"deleted {self.swept} retired files; "
             f"{self.in_use / 1e6:.1f} MB in use"
@@ -87,12 +92,15 @@ class Upkeep:
         """One pass, now. Raises ``StoreError``."""
         today = int(self._wall_s() // DAY_S)
         swept = retention.sweep(self._store)
+        summed = roll_up(self._store, round((self._wall_s() - SUMMED_AFTER_S) * SECOND_NS))
         closed = compaction.close(self._store, int((self._wall_s() - CLOSED_AFTER_S) // DAY_S))
         sealed = sealing.seal(self._store, today - self._settings.hot_days)
         forgotten = self._forget(today) if self._clock_holds() else []
         self._store.checkpoint()  # what an unreadable log could take away is an hour at most
-        done = Done(closed, sealed, forgotten, swept, retention.size(self._store))
-        _log.log(logging.INFO if closed or sealed or forgotten or swept else logging.DEBUG, "upkeep: %s", done)
+        done = Done(summed, closed, sealed, forgotten, swept, retention.size(self._store))
+        _log.log(
+            logging.INFO if summed or closed or sealed or forgotten or swept else logging.DEBUG, "upkeep: %s", done
+        )
         return done
 
     def _forget(self, today: int) -> list[int]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from analytics.ledger.spending import spent
 from conventions.errors import StoreError
 from store import schemas
 from store.writing import Store
@@ -64,6 +65,16 @@ def write(store: Store, rows: dict[str, list[Row]]) -> None:
     store.replace_buckets(tables, {relation: _minutes_ns(listed) for relation, listed in rows.items()})
 
 
+def settle(store: Store, rows: dict[str, list[Row]]) -> None:
+    """Write ``rows`` of the four settled relations as the collector leaves them: with slots of spent energy."""
+    tables = {relation: table(relation, listed) for relation, listed in rows.items()}
+    slots = spent(*(tables[name] for name in ("attempt_energy", "requests", "attempts", "energy_intervals")))
+    minutes = {relation: _minutes_ns(listed) for relation, listed in rows.items()}
+    energy = sorted({*minutes["attempt_energy"], *minutes["energy_intervals"]})
+    listed = minutes | dict.fromkeys(("attempt_energy", "energy_intervals", "energy_spent"), energy)
+    store.replace_buckets(tables | {"energy_spent": slots}, listed)
+
+
 def table(relation: str, rows: Sequence[Row]) -> pa.Table:
     """Rows as an Arrow table in the relation's schema."""
     schema = schemas.arrow(relation)
@@ -79,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     if any(chosen.directory.glob("*.duckdb")):
         raise StoreError(f"{chosen.directory} has a store already: name an empty directory")
     with Store.open(chosen.directory) as store:
-        write(store, library_days(datetime.now(UTC).replace(tzinfo=None), chosen.hours))
+        settle(store, library_days(datetime.now(UTC).replace(tzinfo=None), chosen.hours))
     sys.stdout.write(f"TOKENJOULE_STORE=duckdb:///{chosen.directory.resolve()} python -m dashboard\n")
     return 0
 

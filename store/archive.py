@@ -4,6 +4,7 @@
 never changed: what changes is the list. Files that are not listed are left over from an interruption, or retired.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import duckdb
 
 from store import definitions
 from store.calendar import date_of
+
+_log = logging.getLogger(__name__)
 
 FOLDER: Final = "archive"
 UNFINISHED: Final = ".part"
@@ -93,6 +96,14 @@ def replace(cursor: duckdb.DuckDBPyConnection, gone: Iterable[str], added: Seque
         cursor.execute(f"INSERT INTO archive_files_fresh ({COLUMNS}) VALUES (?, ?, ?, ?, ?)", row)
     cursor.execute("DROP TABLE archive_files")
     cursor.execute("ALTER TABLE archive_files_fresh RENAME TO archive_files")
+
+
+def tidy(cursor: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Say which files are missing, and delete what an interruption left over."""
+    for file in missing(cursor, folder):
+        _log.error("%s is listed but not there: its rows are not seen until it is back", folder / file.path)
+    for path in sweep(cursor, folder):
+        _log.info("deleted %s, left over", path)
 
 
 def sweep(cursor: duckdb.DuckDBPyConnection, folder: Path) -> list[Path]:

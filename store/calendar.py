@@ -3,7 +3,8 @@
 import datetime
 from typing import Final
 
-NANOSECONDS_PER_DAY: Final = 86_400_000_000_000
+NANOSECONDS_PER_HOUR: Final = 3_600_000_000_000
+NANOSECONDS_PER_DAY: Final = 24 * NANOSECONDS_PER_HOUR
 _EPOCH: Final = datetime.date(1970, 1, 1)
 
 

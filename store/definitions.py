@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Final
 
 RAW: Final = ("spans", "metric_points", "call_events")
-SETTLED: Final = ("requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent", "job_progress")
+ROLLED_UP: Final = {
+    "request_hours": ("requests",),
+    "duration_hours": ("requests",),
+    "energy_hours": ("energy_spent", "attempt_energy", "energy_intervals"),
+}
+"""Settled relations whose buckets are hours, and what they are sums of: replacing a minute there empties its hour."""
+SETTLED: Final = (
+    *("requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent", "job_progress"),
+    *ROLLED_UP,
+)
 RECORDS: Final = ("runs", "events", "alerts", "grid_intensity", "step_models")
 RELATIONS: Final = (*RAW, *SETTLED, *RECORDS)
 DERIVED: Final = ("jobs",)
@@ -26,10 +35,14 @@ def table(relation: str, name: str) -> str:
     return _read(f"tables/{relation}.sql").replace("{name}", name)
 
 
-def view(name: str, columns: str, branches: Sequence[str]) -> str:
-    """The CREATE VIEW statement of ``columns`` over ``branches``, SELECTs that are joined by column name."""
-    text = _read("views/union.sql").replace("{name}", name).replace("{columns}", columns)
-    return text.replace("{branches}", "\nUNION ALL BY NAME\n".join(branches))
+def view(name: str, columns: Sequence[str], branches: Sequence[str], by_name: Sequence[str] = ()) -> str:
+    """The CREATE VIEW statement of ``columns`` over ``branches``, SELECTs of just these, and others that may lack some,
+    which are joined by column name.
+    """
+    listed = ", ".join(f'"{column}"' for column in columns)
+    text = _read("views/union.sql").replace("{name}", name).replace("{columns}", listed)
+    joined = ["\nUNION ALL\n".join(branches), *by_name]
+    return text.replace("{branches}", "\nUNION ALL BY NAME\n".join(joined))
 
 
 def derived_view(relation: str) -> str:

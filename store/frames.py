@@ -1,4 +1,5 @@
-"""A finished DuckDB result as one Arrow table in the house's types, drained so that the connection is free again."""
+"""Rows on their way in and out: a finished DuckDB result as one Arrow table in the house's types, drained so that the
+connection is free again; a table without what it does not tell."""
 
 from typing import Any
 
@@ -25,6 +26,12 @@ def plain(table: pa.Table) -> pa.Table:
             column = _plain_decimal(table.column(index))
             table = table.set_column(index, pa.field(field.name, column.type), column)
     return table
+
+
+def told(rows: pa.Table) -> pa.Table:
+    """``rows`` without the columns that are NULL throughout: an append of ten spans costs a third less."""
+    known = [name for name in rows.column_names if rows.column(name).null_count < rows.num_rows]
+    return rows.select(known) if known else rows
 
 
 def _plain_decimal(column: pa.ChunkedArray) -> Any:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from conventions.errors import StoreError
 from store import days, definitions
-from store.calendar import NANOSECONDS_PER_DAY
+from store.calendar import NANOSECONDS_PER_DAY, NANOSECONDS_PER_HOUR
 
 Buckets = dict[str, Sequence[int]]
 RelationDay = tuple[str, int]
@@ -29,6 +29,11 @@ def with_bucket(table: pa.Table) -> pa.Table:
     return table.append_column("bucket_ns", minute.cast(pa.timestamp("ns")).cast(pa.int64()))
 
 
+def stamped(table: pa.Table, generation: int) -> pa.Table:
+    """``table`` with its ``generation``."""
+    return table.append_column("generation", pa.array([generation] * table.num_rows, pa.int64()))
+
+
 def check(tables: dict[str, pa.Table], buckets: Buckets) -> None:
     """Raises ``StoreError`` for a relation that is not settled, and for rows whose bucket is not listed.
 
@@ -41,6 +46,31 @@ def check(tables: dict[str, pa.Table], buckets: Buckets) -> None:
         stray = set(pc.unique(table.column("bucket_ns")).to_pylist()) - set(buckets.get(relation, ()))
         if stray:
             raise StoreError(f"{relation} has rows of buckets that are not being replaced: {sorted(stray)[:3]}")
+
+
+def with_hours(buckets: Buckets, rolled_up: set[RelationDay]) -> Buckets:
+    """``buckets``, and the hours that roll-ups have of them, on days ``rolled_up``: they are replaced by nothing."""
+    found = dict(buckets)
+    for relation, sources in definitions.ROLLED_UP.items():
+        minutes = {minute for source in sources for minute in buckets.get(source, ())}
+        hours = {minute // NANOSECONDS_PER_HOUR * NANOSECONDS_PER_HOUR for minute in minutes}
+        stale = {hour for hour in hours if (relation, hour // NANOSECONDS_PER_DAY) in rolled_up}
+        if stale:
+            found[relation] = sorted(stale.union(buckets.get(relation, ())))
+    return found
+
+
+def are_as_of(cursor: duckdb.DuckDBPyConnection, hours: Buckets, generation: int) -> bool:
+    """Whether nothing that the roll-ups of ``hours`` are summed from was replaced after ``generation``."""
+    sql = (
+        "SELECT 1 FROM manifest WHERE generation > $generation AND list_contains($sources::VARCHAR[], relation)"
+        f" AND list_contains($hours::BIGINT[], bucket_ns // {NANOSECONDS_PER_HOUR} * {NANOSECONDS_PER_HOUR}) LIMIT 1"
+    )
+    for relation, listed in hours.items():
+        named = {"generation": generation, "sources": list(definitions.ROLLED_UP[relation]), "hours": list(listed)}
+        if cursor.execute(sql, named).fetchall():
+            return False
+    return True
 
 
 def listed_days(buckets: Buckets) -> set[RelationDay]:

@@ -12,7 +12,7 @@ import duckdb
 from conventions.errors import StoreTooNew
 from store import definitions, schemas, splitting
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 BOOKS: Final = ("manifest", "archive_files", "spool_progress")
 """Tables by which the views know what is current and archived, and the collector what of its spool is stored."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -50,6 +50,7 @@ class Store:
         self._owner = Owner(connect, file, self._reopened, self._checkpointed)
         self._day_tables: set[str] = set()
         self._open_days: set[RelationDay] = set()
+        self._rolled_up: set[RelationDay] = set()
         self._generation = 0
         self._spooled = 0  # the sequence number that is committed
         self._held = 0  # the one that the file holds, whatever becomes of the log
@@ -91,7 +92,7 @@ class Store:
 
     @property
     def spooled_until(self) -> int:
-        """The highest sequence number given to ``append_spooled`` that is committed, 0 before the first."""
+        """The highest sequence number of ``append_spooled`` that is committed, 0 before the first."""
         return self._spooled
 
     @property
@@ -107,28 +108,38 @@ class Store:
         with self._owner.writing(f"append to {relation}"):
             self._insert(relation, table)
 
-    def replace_buckets(self, tables: Mapping[str, pa.Table], buckets: Mapping[str, Sequence[int]]) -> None:
+    @property
+    def generation(self) -> int:
+        """That of the newest buckets."""
+        return self._generation
+
+    def replace_buckets(
+        self, tables: Mapping[str, pa.Table], buckets: Mapping[str, Sequence[int]], as_of: int | None = None
+    ) -> bool:
         """Make ``tables`` all that the listed buckets (UTC nanoseconds of their start) hold, in one transaction.
 
         Rows belong to the bucket in their column ``bucket_ns`` if they have one, else to the UTC minute of their
-        ``started_at``. A listed bucket without rows becomes empty. Raises ``StoreError``, also for rows of a bucket
-        that is not listed.
+        ``started_at``. A listed bucket without rows becomes empty, and so does the hour of a roll-up over it. With
+        ``as_of``, for roll-ups, nothing is done and False returned when the rows they are summed from were replaced
+        after that ``generation``. Raises ``StoreError``, also for rows of a bucket that is not listed.
         """
         placed = {relation: generations.with_bucket(table) for relation, table in tables.items()}
         listed = dict(buckets)
         generations.check(placed, listed)
         space.require(self.file.parent, self._reserve)
         try:
-            with self._owner.writing("replace buckets"), self._opening(listed):
-                self._generation += 1
-                for relation, table in placed.items():
-                    for day, rows in days.split(table, "bucket_ns"):
-                        self._insert(days.table_name(relation, day), _stamped(rows, self._generation))
-                self._insert("manifest", generations.manifest_rows(listed, self._generation))
+            with self._owner.writing("replace buckets"):
+                if as_of is not None and not generations.are_as_of(self._writer, listed, as_of):
+                    return False
+                listed = generations.with_hours(listed, self._rolled_up)
+                self._rolled_up |= {day for day in generations.listed_days(listed) if day[0] in definitions.ROLLED_UP}
+                with self._opening(listed):
+                    self._replace(placed, listed)
         except StoreError:
             self._open_days -= generations.listed_days(listed)  # what was opened may not have been committed
             raise
         self._owner.checkpoint_when_due()
+        return True
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """All rows of a trusted statement. Raises ``StoreError``."""
@@ -180,7 +191,7 @@ class Store:
                 self._define()
             self._generation = generations.newest(self._writer)
             self._spooled = progress.reached(self._writer)
-            self._tidy_archive()
+            archive.tidy(self._writer, self.archive)
         try:
             self.checkpoint()  # definitions do not stay in the log: replay failures cluster there
         except StoreError as error:
@@ -195,18 +206,13 @@ class Store:
                 schemas.add_missing_columns(self._writer, relation, name)
         self._follow()
 
-    def _tidy_archive(self) -> None:
-        for file in archive.missing(self._writer, self.archive):
-            _log.error("%s is listed but not there: its rows are not seen until it is back", self.archive / file.path)
-        for path in archive.sweep(self._writer, self.archive):
-            _log.info("deleted %s, left over", path)
-
     def _follow(self) -> None:
         """Views and known days as the catalog now has them."""
         relations.create_all(self._writer, self.archive)
         self._learn_days()
 
     def _learn_days(self) -> None:
+        self._rolled_up = relations.rolled_up(self._writer)
         self._day_tables = {name for relation in definitions.RAW for name in days.existing(self._writer, relation)}
         self._open_days = {
             (relation, day)
@@ -214,6 +220,13 @@ class Store:
             for day in generations.open_days(self._writer, relation)
             if days.table_name(relation, day) in days.existing(self._writer, relation)
         }
+
+    def _replace(self, placed: dict[str, pa.Table], listed: dict[str, Sequence[int]]) -> None:
+        self._generation += 1
+        for relation, table in placed.items():
+            for day, rows in days.split(table, "bucket_ns"):
+                self._insert(days.table_name(relation, day), generations.stamped(rows, self._generation))
+        self._insert("manifest", generations.manifest_rows(listed, self._generation))
 
     @contextmanager
     def _opening(self, listed: dict[str, Sequence[int]]) -> Iterator[None]:
@@ -281,16 +294,6 @@ class Store:
         return fresh
 
     def _insert(self, name: str, rows: pa.Table) -> None:
-        self._writer.register("incoming", _told(rows))
+        self._writer.register("incoming", frames.told(rows))
         self._writer.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
         self._writer.unregister("incoming")  # not after an error: an aborted transaction refuses it; rolling back does
-
-
-def _told(rows: pa.Table) -> pa.Table:
-    """``rows`` without the columns that are NULL throughout: an append of ten spans costs a third less."""
-    told = [name for name in rows.column_names if rows.column(name).null_count < rows.num_rows]
-    return rows.select(told) if told else rows
-
-
-def _stamped(table: pa.Table, generation: int) -> pa.Table:
-    return table.append_column("generation", pa.array([generation] * table.num_rows, pa.int64()))

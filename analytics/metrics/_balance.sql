@@ -1,18 +1,10 @@
 -- Where the joules and their charges went, cut to the filters and grouped, and what they earned. `charged` comes from an
 -- idle policy; `owned` joules belong to the group they carry, the others to nobody, so that any filter leaves them out.
-scoped_energy AS (
-    SELECT
-        bucket(p.started_at, CAST($bucket_s AS DOUBLE)) AS g_bucket,
-        CASE WHEN list_contains(CAST($by AS VARCHAR[]), 'tier') THEN p.tier END AS g_tier,
-        CASE WHEN list_contains(CAST($by AS VARCHAR[]), 'tenant') THEN p.tenant END AS g_tenant,
-        CASE WHEN list_contains(CAST($by AS VARCHAR[]), 'model') THEN p.model END AS g_model,
-        p.* EXCLUDE (started_at, tier, tenant, model, run_id)
-    FROM charged p
-    WHERE (len(CAST($tiers AS VARCHAR[])) = 0 OR list_contains(CAST($tiers AS VARCHAR[]), p.tier))
-      AND (len(CAST($tenants AS VARCHAR[])) = 0 OR list_contains(CAST($tenants AS VARCHAR[]), p.tenant))
-      AND (len(CAST($models AS VARCHAR[])) = 0 OR list_contains(CAST($models AS VARCHAR[]), p.model))
-      AND (len(CAST($runs AS VARCHAR[])) = 0 OR list_contains(CAST($runs AS VARCHAR[]), p.run_id))
+bucketed AS (
+    SELECT bucket(started_at, CAST($bucket_s AS DOUBLE)) AS g_bucket, * EXCLUDE (started_at) FROM charged
 ),
+scoped_energy AS ({scoped bucketed}),
+scoped_tallies AS ({scoped (SELECT started_at AS g_bucket, * EXCLUDE (started_at) FROM tallies)}),
 -- One row per group and part: everything that was spent beside the output tokens of successful requests. Without groups
 -- and filters one row, part total. With groups: part attributed over the group's own tokens, idle and unattributed as
 -- rows of their own over all tokens of the bucket. Jobs are not serving and not in it. Grams of two bases and money of
@@ -42,10 +34,10 @@ spent AS (
 ),
 earned AS (
     SELECT g_bucket, g_tier, g_tenant, g_model, CASE WHEN is_fleet THEN 'total' ELSE 'attributed' END AS part,
-           CAST(sum(output_tokens) FILTER (WHERE success) AS BIGINT) AS tokens, count(*) AS n,
+           CAST(sum(successful_tokens) AS BIGINT) AS tokens, CAST(sum(requests) AS BIGINT) AS n,
            sum(cost_tokens) AS cost_tokens,
-           list(DISTINCT currency) FILTER (WHERE cost_tokens IS NOT NULL AND currency IS NOT NULL) AS token_currencies
-    FROM scoped_requests, fleet
+           list(DISTINCT currency) FILTER (WHERE currency IS NOT NULL) AS token_currencies
+    FROM scoped_tallies, fleet
     GROUP BY ALL
 ),
 earned_by_all AS (

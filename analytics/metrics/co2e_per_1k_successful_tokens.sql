@@ -2,7 +2,7 @@
 -- unit: g/k{token}
 -- better: lower
 -- grain: bucket, tier, tenant, model, part
--- needs: requests, attempts, attempt_energy, energy_intervals, energy_spent
+-- needs: requests, attempts, attempt_energy, energy_intervals, energy_spent, request_hours, energy_hours
 -- definition: Operational grams of CO2e (joules x PUE x carbon intensity of the time they were spent) per 1000 output
 --   tokens of successful requests, over the same joules and in the same rows as energy per successful token. basis,
 --   factor and factor_estimated name the intensity. NULL unless every joule of the row has a factor (covered is their

@@ -2,12 +2,12 @@
 -- unit: s
 -- better: lower
 -- grain: bucket, tier, tenant, model
--- needs: requests
--- definition: Exact 95th percentile of the time a request waited in the engine before its prefill began.
+-- needs: requests, duration_hours
+-- definition: 95th percentile of the time a request waited in the engine before its prefill began.
 SELECT
     g_bucket AS bucket, g_tier AS tier, g_tenant AS tenant, g_model AS model,
-    q(queue_s, 0.95) AS value,
-    count(*) AS n
-FROM scoped_requests
-WHERE queue_s IS NOT NULL
+    percentile(value, upto, of_all, 0.95) AS value,
+    CAST(coalesce(max(of_all), count(*)) AS BIGINT) AS n,
+    max(relative_error) AS relative_error
+FROM queue_durations
 GROUP BY ALL

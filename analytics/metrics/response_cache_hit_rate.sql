@@ -2,13 +2,13 @@
 -- unit: 1
 -- better: higher
 -- grain: bucket, tier, tenant, model
--- needs: requests
+-- needs: requests, request_hours
 -- definition: Exact and semantic hits divided by cacheable requests. A request without a cache result was not
 --   cacheable and is not counted.
 SELECT
     g_bucket AS bucket, g_tier AS tier, g_tenant AS tenant, g_model AS model,
-    ratio(count(*) FILTER (WHERE cache_result IN ('exact', 'semantic')), count(*)) AS value,
-    count(*) AS n
-FROM scoped_requests
-WHERE cache_result IS NOT NULL
+    ratio(sum(hits), sum(cacheable)) AS value,
+    CAST(sum(cacheable) AS BIGINT) AS n
+FROM scoped_tallies
 GROUP BY ALL
+HAVING sum(cacheable) > 0

@@ -2,7 +2,7 @@
 -- unit: g/{token}
 -- better: lower
 -- grain: bucket, tier, tenant, model, part
--- needs: requests, attempts, attempt_energy, energy_intervals, energy_spent
+-- needs: requests, attempts, attempt_energy, energy_intervals, energy_spent, request_hours, energy_hours
 -- definition: Software Carbon Intensity (ISO/IEC 21031), (E x I + M) / R: operational grams with PUE (co2e_g) plus
 --   embodied grams of the hardware for the time it was there (co2e_embodied_g), per output token of a successful
 --   request. NULL unless every joule has a factor of one basis and embodied carbon is configured: M belongs to the

@@ -2,7 +2,7 @@
 -- unit: J
 -- better: lower
 -- grain: bucket, tier, tenant, model
--- needs: requests, attempts, attempt_energy, energy_intervals, energy_spent
+-- needs: requests, attempts, attempt_energy, energy_intervals, energy_spent, request_hours, energy_hours
 -- definition: Attributed energy of failed, cancelled and timed-out requests, and of tries that another try had to
 --   answer for (retries, refused escalations); joules is all attributed energy beside it. Rejected
 --   speculation is not yet in it.

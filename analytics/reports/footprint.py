@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from analytics import metric
+from analytics import metric, together
 from analytics.idling import SEPARATE, Idling
 from analytics.metric import Filters, Queries, Window
 from analytics.reports.quantities import quantity
+from analytics.together import Question
 
 NAMES: Final = (
     *("co2e_per_1k_successful_tokens", "sci_per_token", "carbon_intensity"),
@@ -46,11 +47,9 @@ class Charge:
 
 def charges(reader: Queries, window: Window, filters: Filters | None = None, idling: Idling = SEPARATE) -> list[Charge]:
     """What is known of carbon and cost in ``window``; nothing where neither is configured or reported."""
-    found = [
-        _charge(name, row)
-        for name in NAMES
-        for row in metric.run(reader, name, window, (), filters or Filters(), idling=idling).to_pylist()
-    ]
+    asked = [Question(name, window, filters=filters or Filters(), idling=idling) for name in NAMES]
+    answers = together.answers(reader, asked)
+    found = [_charge(name, row) for name, rows in zip(NAMES, answers, strict=True) for row in rows.to_pylist()]
     return [one for one in found if one.value is not None or one.parts]
 
 

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from analytics.hours.building import roll_up
 from analytics.ledger.spending import spent
 from store import compaction
+from store.calendar import NANOSECONDS_PER_DAY
 from store.writing import Store
 
 DAYS: Final = 30
@@ -27,7 +29,9 @@ def month(store: Store, count: int, end: datetime) -> None:
         energy = _write(store, "attempt_energy", start, window)
         intervals = _write(store, "energy_intervals", start, window)
         _replace(store, "energy_spent", start, spent(energy, requests, attempts, intervals))
-    compaction.close(store, (end - datetime(1970, 1, 1)).days)
+    day = (end - datetime(1970, 1, 1)).days
+    roll_up(store, day * NANOSECONDS_PER_DAY)
+    compaction.close(store, day)
     store.checkpoint()
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from analytics import metric
 from analytics.idling import Idling
 from analytics.metric import Dimension, Filters, Window
+from analytics.sources import Shape
 from collector.answering.answering import CLIENT_LEFT, answered
 from collector.answering.query import Endpoint, bounded_body, decoded, refusal, status_of, unauthorised
 from collector.receiving.access import allowed
@@ -75,7 +76,8 @@ def _statement(asked: Question) -> tuple[str, dict[str, object]]:
     except ValueError as error:
         raise MalformedPayload(str(error)) from None
     named = metric.parameters(window, asked.by, chosen, asked.bucket_s, idling)
-    return metric.statement(metric.load(asked.metric), idling), named
+    shape = Shape.of(window.start, window.end, asked.bucket_s, chosen.runs)
+    return metric.statement(metric.load(asked.metric), idling, shape), named
 
 
 def _window(asked: Question) -> Window:

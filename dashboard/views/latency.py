@@ -22,7 +22,7 @@ def body(selection: Selection) -> None:
     top, bottom = st.columns(2, gap="medium"), st.columns(2, gap="medium")
     with top[0]:
         _lines("End to end", _together(found, E2E), "series", "latency")
-        st.caption("Successful requests, cache hits included. Percentiles are exact, never averaged.")
+        st.caption(f"Successful requests, cache hits included. Percentiles are {_precision(found)}, never averaged.")
     with top[1]:
         _heat(data.latency_heat(data.address(), window, filters, bucket_s), bucket_s)
     with bottom[0]:
@@ -31,6 +31,12 @@ def body(selection: Selection) -> None:
     with bottom[1]:
         _lines("Between tokens", _together(found, BETWEEN), "series", "time per token")
         st.caption("TPOT: mean of one request. ITL: each single gap, where requests report them.")
+
+
+def _precision(found: dict[str, pd.DataFrame]) -> str:
+    """Long windows of many requests are answered from counts by step."""
+    errors = pd.concat([frame["relative_error"] for frame in found.values()])
+    return f"within {errors.max():.0%}" if errors.gt(0).any() else "exact"
 
 
 def _together(found: dict[str, pd.DataFrame], names: dict[str, str]) -> pd.DataFrame:

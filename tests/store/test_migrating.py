@@ -1,11 +1,16 @@
 """Older files are brought forward when they are opened."""
 
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from store import definitions, versions
+from analytics import metric
+from analytics.hours.building import roll_up
+from analytics.metric import Window
+from dashboard import sample
+from store import definitions, reading, versions
 from store.connection import database_file
 from store.writing import Store
 from tests.store.store_samples import DAY_NS, MINUTE_NS, NOON_NS, requests, spans
@@ -63,3 +68,27 @@ def _as_version_1(folder: Path) -> None:
         connection.execute("DROP TABLE requests_20241004; DROP TABLE requests_20241005")
         connection.execute("CREATE VIEW requests AS SELECT * EXCLUDE (bucket_ns, generation) FROM requests_rows")
         connection.execute("UPDATE schema_version SET version = 1")
+
+
+def test_a_file_that_knows_no_roll_ups_is_read_without_them(tmp_path: Path) -> None:
+    """It is read as it is; the collector brings it forward when it opens it."""
+    rows = sample.library_days(datetime(2024, 10, 4, 12), hours=7, per_minute=0.2)
+    window = Window(datetime(2024, 10, 4, 5), datetime(2024, 10, 4, 12))
+    with Store.open(tmp_path) as store:
+        sample.settle(store, rows)
+        expected = metric.run_all(store, ("energy", "e2e_p95", "error_rate"), window)
+        roll_up(store, 2**62)
+    with duckdb.connect(str(database_file(tmp_path))) as connection:
+        for name in definitions.SETTLED:
+            connection.execute(f"DROP VIEW {name}_open")
+        for name in definitions.ROLLED_UP:
+            connection.execute(f"DROP VIEW {name}; DROP VIEW {name}_bucketed; DROP TABLE {name}_20241004")
+            connection.execute("DELETE FROM manifest WHERE relation = ?", [name])
+        connection.execute("DROP MACRO percentile; DROP MACRO log_step; DROP MACRO log_step_value")
+    for _ in range(2):
+        with reading.open(f"duckdb://{tmp_path}") as reader:
+            found = metric.run_all(reader, ("energy", "e2e_p95", "error_rate"), window)
+        assert found["error_rate"].equals(expected["error_rate"])
+        assert found["e2e_p95"].equals(expected["e2e_p95"])
+        assert found["energy"]["value"].to_pylist() == pytest.approx(expected["energy"]["value"].to_pylist())
+        Store.open(tmp_path).close()

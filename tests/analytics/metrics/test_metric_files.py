@@ -38,6 +38,7 @@ def test_header_is_complete(name: str) -> None:
     assert told.definition.endswith(".")
     assert told.grain[:4] == ("bucket", "tier", "tenant", "model")
     of_requests = {"requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent"}
+    of_requests |= {"request_hours", "duration_hours", "energy_hours"}
     assert set(told.needs) <= ({"job_progress", "energy_intervals"} if metric.JOBS in told.needs else of_requests)
 
 

@@ -1,0 +1,1 @@
+"""The durations that percentiles are taken of: one ``.sql`` file each."""

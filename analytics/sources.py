@@ -1,0 +1,91 @@
+"""What a metric's SQL stands on: common table expressions over rows or over roll-ups, chosen by what is asked.
+
+The text depends on the question's shape only (its times and names are parameters), so that it is the same over HTTP.
+Both choices answer the same, but for percentiles of many values, which roll-ups know within 1 % (``analytics.hours``).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from analytics import hours
+from analytics import idling as idle_policy
+from conventions import plugins
+
+SLOT_S: Final = 10
+ROLLED_UP_FROM: Final = timedelta(hours=6)
+"""Shorter windows are read from rows: they are few, and it takes longer to plan for both."""
+EXACT_VALUES: Final = 500_000
+"""Up to so many values in the window a percentile over hours is taken from each of them."""
+DURATION_HOURS: Final = "duration_hours"
+PRECISION: Final = (
+    f"Exact, but over more than {EXACT_VALUES:,} values in a window of {ROLLED_UP_FROM.seconds // 3600} hours or more, "
+    "in buckets of whole hours, within 1 % (steps of 2 %): relative_error says which."
+)
+
+_PACKAGE: Final = "analytics.metrics"
+_BUCKET: Final = "bucket(started_at, CAST($bucket_s AS DOUBLE))"
+_IN_WINDOW: Final = "started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Of a question: whether hours can answer it, and slots of energy."""
+
+    by_hour: bool = False
+    by_slot: bool = True
+
+    @classmethod
+    def of(cls, start: datetime, end: datetime, bucket_s: float | None, runs: tuple[str, ...]) -> "Shape":
+        """The shape of a question about [start, end) in buckets, cut to ``runs`` if there are any."""
+        by_slot = all(_divides(SLOT_S, part) for part in (_seconds(start), _seconds(end), bucket_s or 0.0))
+        whole = end - start >= ROLLED_UP_FROM and _divides(hours.HOUR_S, bucket_s or 0.0)
+        return cls(by_slot and whole and not runs, by_slot)
+
+
+ANY_SHAPE: Final = Shape()
+"""What rows and slots answer."""
+
+
+def of_requests(sql: str, shape: Shape, idle: str) -> str:
+    """The ``WITH`` clause before ``sql``, a metric of requests or energy, under the policy ``idle``."""
+    tallied = hours.requests("loose_requests", _BUCKET) if shape.by_hour else _tallied_rows()
+    told = _text("_by_hour" if shape.by_hour else "_by_row").replace("{tallies}", tallied)
+    parts = _text("_parts").replace("{open}", "_open" if shape.by_slot else "")
+    named = [name for name in hours.duration_names() if f"{name}_durations" in sql]
+    pieces = ["WITH", _text("_requests"), told, *(_durations(name, shape) for name in named)]
+    return _scoped("\n".join([*pieces, parts, idle_policy.fragment(idle), _text("_balance")]))
+
+
+def of_jobs() -> str:
+    """The ``WITH`` clause before a metric of training and batch jobs."""
+    return _text("_jobs")
+
+
+def _tallied_rows() -> str:
+    return hours.requests(f"(SELECT * FROM requests WHERE {_IN_WINDOW})", _BUCKET, run="run_id")
+
+
+def _durations(name: str, shape: Shape) -> str:
+    template = _text("_durations_by_hour" if shape.by_hour else "_durations_by_row").replace("{duration}", name)
+    template = template.replace("{exact_values}", str(EXACT_VALUES))
+    return re.sub(r"\{values of (\w+)\}", lambda found: hours.values(name, found[1]), template)
+
+
+def _scoped(text: str) -> str:
+    """``{scoped rows}`` becomes those rows cut to the filters, with the group of each."""
+    scope = _text("_scoped")
+    return re.sub(r"\{scoped ([^{}]+)\}", lambda found: scope.replace("{rows}", found[1]), text)
+
+
+def _seconds(moment: datetime) -> float:
+    return moment.second + moment.microsecond / 1e6
+
+
+def _divides(width: int, seconds: float) -> bool:
+    return seconds % width == 0
+
+
+def _text(name: str) -> str:
+    return plugins.text(_PACKAGE, name, ".sql", "metric")
