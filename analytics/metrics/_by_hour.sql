@@ -4,29 +4,29 @@ minutes AS (
     SELECT minute, 1000 * epoch_us(minute) AS bucket_ns
     FROM range(date_trunc('minute', CAST($start AS TIMESTAMP)), CAST($end AS TIMESTAMP), INTERVAL 1 MINUTE) passing(minute)
 ),
-counted_hours AS (
-    SELECT DISTINCT started_at AS hour FROM request_hours
+rolled_requests AS (
+    SELECT * FROM request_hours
     WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)
 ),
+counted_hours AS (SELECT DISTINCT started_at AS hour FROM rolled_requests),
 uncounted AS (SELECT bucket_ns FROM minutes ANTI JOIN counted_hours ON hour = date_trunc('hour', minute)),
 loose_requests AS (
     SELECT r.* FROM requests_bucketed r SEMI JOIN uncounted ON uncounted.bucket_ns = r.bucket_ns
     WHERE r.started_at >= CAST($start AS TIMESTAMP) AND r.started_at < CAST($end AS TIMESTAMP)
 ),
 tallies AS (
-    SELECT * REPLACE (bucket(started_at, CAST($bucket_s AS DOUBLE)) AS started_at) FROM request_hours
-    WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)
+    SELECT * REPLACE (bucket(started_at, CAST($bucket_s AS DOUBLE)) AS started_at) FROM rolled_requests
     UNION ALL BY NAME
     {tallies}
 ),
-summed_hours AS (
-    SELECT DISTINCT started_at AS hour FROM energy_hours
+rolled_energy AS (
+    SELECT * FROM energy_hours
     WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)
 ),
+summed_hours AS (SELECT DISTINCT started_at AS hour FROM rolled_energy),
 unsummed AS (SELECT bucket_ns FROM minutes ANTI JOIN summed_hours ON hour = date_trunc('hour', minute)),
 slots_spent AS (
-    SELECT *, CAST(NULL AS VARCHAR) AS run_id FROM energy_hours
-    WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)
+    SELECT *, CAST(NULL AS VARCHAR) AS run_id FROM rolled_energy
     UNION ALL BY NAME
     SELECT s.* EXCLUDE (bucket_ns)
     FROM energy_spent_bucketed s SEMI JOIN unsummed ON unsummed.bucket_ns = s.bucket_ns
