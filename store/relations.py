@@ -30,9 +30,10 @@ def absent(cursor: duckdb.DuckDBPyConnection) -> list[str]:
     found: list[str] = []
     for relation in definitions.SETTLED:
         if relation not in views:
-            found += [_settled(relation, suffix, [], [], is_current=True) for suffix in ("", BUCKETED, OPEN)]
+            names = (relation, f"{relation}{BUCKETED}", f"{relation}{OPEN}")
+            found += [_settled(name, relation, [], [], is_current=True) for name in names]
         elif f"{relation}{OPEN}" not in views:
-            found.append(f"CREATE OR REPLACE VIEW {relation}{OPEN} AS FROM {relation}")
+            found.append(f"CREATE OR REPLACE VIEW {relation}{OPEN} AS FROM {relation}{BUCKETED}")
     macros = definitions.macros().values() if found else []
     return [statement.replace("OR REPLACE", "OR REPLACE TEMP", 1) for statement in (*found, *macros)]
 
@@ -73,10 +74,10 @@ def statements(
         for file in files
         if file.day in followed
     ]
-    for suffix in ("", BUCKETED):
-        yield _settled(relation, suffix, list(hot.values()), [*archived, *overridden], is_current)
+    yield _settled(f"{relation}{BUCKETED}", relation, list(hot.values()), [*archived, *overridden], is_current)
+    yield f"CREATE OR REPLACE VIEW {relation} AS SELECT * EXCLUDE (bucket_ns) FROM {relation}{BUCKETED}"
     still_open = [select for day, select in hot.items() if day in followed]
-    yield _settled(relation, OPEN, still_open, overridden, is_current)
+    yield _settled(f"{relation}{OPEN}", relation, still_open, overridden, is_current)
 
 
 def moved(cursor: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
@@ -97,14 +98,12 @@ def _raw(cursor: duckdb.DuckDBPyConnection, relation: str, folder: Path, files: 
     yield definitions.view(relation, _columns(relation), [_empty(relation)], [*tables, *archived])
 
 
-def _settled(relation: str, suffix: str, hot: Sequence[str], archived: Sequence[str], is_current: bool) -> str:
-    """Archived files may lack columns too."""
+def _settled(name: str, relation: str, hot: Sequence[str], archived: Sequence[str], is_current: bool) -> str:
+    """The view ``name``. Archived files may lack columns too."""
     columns = _columns(relation, without="generation")
     by_place = [f"SELECT {_listed(columns)} FROM ({select})" for select in hot] if is_current else []
     by_name = [] if is_current else [f"SELECT * EXCLUDE (generation) FROM ({select})" for select in hot]
-    shown = columns if suffix == BUCKETED else [name for name in columns if name != "bucket_ns"]
-    empty = _empty(relation, without="generation")
-    return definitions.view(f"{relation}{suffix}", shown, [empty, *by_place], [*by_name, *archived])
+    return definitions.view(name, columns, [_empty(relation, without="generation"), *by_place], [*by_name, *archived])
 
 
 def _columns(relation: str, without: str = "") -> list[str]:

@@ -4,6 +4,7 @@ SELECT
     CASE WHEN cost_tokens IS NOT NULL THEN currency END AS currency,
     count(*) AS requests,
     count(*) FILTER (WHERE NOT success) AS failed,
+    CAST(coalesce(sum(len(itl_s)), 0) AS BIGINT) AS gaps,
     count(cache_result) AS cacheable,
     count(*) FILTER (WHERE is_hit) AS hits,
     count(output_tokens) AS output_requests,

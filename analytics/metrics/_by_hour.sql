@@ -10,8 +10,11 @@ rolled_requests AS (
 ),
 counted_hours AS (SELECT DISTINCT started_at AS hour FROM rolled_requests),
 uncounted AS (SELECT bucket_ns FROM minutes ANTI JOIN counted_hours ON hour = date_trunc('hour', minute)),
-loose_requests AS (
-    SELECT r.* FROM requests_bucketed r SEMI JOIN uncounted ON uncounted.bucket_ns = r.bucket_ns
+loose_requests AS ( -- the columns that tallies and durations are made of
+    SELECT r.started_at, r.tier, r.tenant, r.model_served, r.model_requested, r.success, r.streamed, r.cache_result,
+           r.output_tokens, r.input_tokens, r.cached_input_tokens, r.energy_j, r.energy_quality, r.cost_tokens, r.currency,
+           r.first_token_origin, r.e2e_s, r.ttft_s, r.tpot_s, r.queue_s, r.itl_s
+    FROM requests_bucketed r SEMI JOIN uncounted ON uncounted.bucket_ns = r.bucket_ns
     WHERE r.started_at >= CAST($start AS TIMESTAMP) AND r.started_at < CAST($end AS TIMESTAMP)
 ),
 tallies AS (
@@ -19,6 +22,10 @@ tallies AS (
     UNION ALL BY NAME
     {tallies}
 ),
+-- Durations: each of them where the hours have few, else counted by step. Crossed in, the one without rows costs nothing.
+is_much AS (SELECT 1 FROM rolled_requests HAVING coalesce(sum(requests + gaps), 0) > {exact_values}),
+is_little AS (SELECT 1 FROM rolled_requests HAVING coalesce(sum(requests + gaps), 0) <= {exact_values}),
+little_requests AS NOT MATERIALIZED (SELECT r.* FROM scoped_requests r, is_little),
 rolled_energy AS (
     SELECT * FROM energy_hours
     WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)

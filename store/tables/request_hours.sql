@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS {name} (
     currency           VARCHAR,              -- of cost_tokens
     requests           BIGINT NOT NULL,
     failed             BIGINT NOT NULL,      -- without success
+    gaps               BIGINT NOT NULL,      -- between tokens, that itl_s lists
     cacheable          BIGINT NOT NULL,      -- with a cache result
     hits               BIGINT NOT NULL,      -- exact | semantic
     output_requests    BIGINT NOT NULL,      -- that report output tokens
