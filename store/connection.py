@@ -18,7 +18,7 @@ FILE_NAME = "tokenjoule.duckdb"
 CHECKPOINT_BYTES = 64_000_000  # of log; at DuckDB's 16 MB rewriting the newest row group took half of all CPU time
 OWN_CHECKPOINT_AT = "256MB"  # DuckDB's own checkpoint, should ours not be possible for a while
 THEIR_FAULT = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.NotSupportedError)
-JOINED_MINUTES = 1_000  # a join with so few skips what lies between them; with more (DuckDB's own: 50) it reads it too
+JOINED_BUCKETS = 2_000  # a join with so few skips what lies between them; with more (DuckDB's own: 50) it reads it too
 SPILL_LIMIT = "4GB"  # of all queries together, beside the database; without it one query may fill the disk
 
 _log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def _config(memory_limit: str, threads: int) -> dict[str, str | bool | int | flo
         "max_temp_directory_size": SPILL_LIMIT,
         "checkpoint_threshold": OWN_CHECKPOINT_AT,
         "threads": threads,
-        "dynamic_or_filter_threshold": JOINED_MINUTES,
+        "dynamic_or_filter_threshold": JOINED_BUCKETS,
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,

@@ -14,7 +14,7 @@ ROLLED_UP: Final = {
     "duration_hours": ("requests",),
     "energy_hours": ("energy_spent", "attempt_energy", "energy_intervals"),
 }
-"""Settled relations whose buckets are hours, and what they are sums of: replacing a minute there empties its hour."""
+"""Settled relations whose buckets are hours, and what they are sums of: replacing a bucket there empties its hour."""
 SETTLED: Final = (
     *("requests", "attempts", "attempt_energy", "energy_intervals", "energy_spent", "job_progress"),
     *ROLLED_UP,

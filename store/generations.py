@@ -52,8 +52,8 @@ def with_hours(buckets: Buckets, rolled_up: set[RelationDay]) -> Buckets:
     """``buckets``, and the hours that roll-ups have of them, on days ``rolled_up``: they are replaced by nothing."""
     found = dict(buckets)
     for relation, sources in definitions.ROLLED_UP.items():
-        minutes = {minute for source in sources for minute in buckets.get(source, ())}
-        hours = {minute // NANOSECONDS_PER_HOUR * NANOSECONDS_PER_HOUR for minute in minutes}
+        replaced = {bucket for source in sources for bucket in buckets.get(source, ())}
+        hours = {bucket // NANOSECONDS_PER_HOUR * NANOSECONDS_PER_HOUR for bucket in replaced}
         stale = {hour for hour in hours if (relation, hour // NANOSECONDS_PER_DAY) in rolled_up}
         if stale:
             found[relation] = sorted(stale.union(buckets.get(relation, ())))

@@ -1,7 +1,7 @@
 """What the rows of an hour add up to: roll-ups that long questions read instead of millions of rows.
 
 The ``.sql`` files here are SELECTs over ``{rows}`` at ``{moment}``. The same text sums an hour for the store and, in a
-question, the minutes that no roll-up covers, so that both mean the same.
+question, the buckets that no roll-up covers, so that both mean the same.
 """
 
 from typing import Final

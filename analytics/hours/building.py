@@ -1,6 +1,6 @@
 """Sums hours into roll-ups: those that ended and whose rows no roll-up agrees with.
 
-Settling a minute again empties its hour (``store.writing``), so this may run at any time and as often as one likes,
+Settling a bucket again empties its hour (``store.writing``), so this may run at any time and as often as one likes,
 beside settlement: an hour whose rows change while they are summed is left for the next time.
 """
 

@@ -1,15 +1,17 @@
--- From roll-ups, where an hour lies whole in the window and is summed; the other minutes are loose and summed from rows. The
--- join with few minutes lets DuckDB skip what lies between them.
-minutes AS (
-    SELECT minute, 1000 * epoch_us(minute) AS bucket_ns
-    FROM range(date_trunc('minute', CAST($start AS TIMESTAMP)), CAST($end AS TIMESTAMP), INTERVAL 1 MINUTE) passing(minute)
+-- From roll-ups, where an hour lies whole in the window and is summed; the other hours are loose and summed from rows. The
+-- join with few buckets (of 10 s, and minutes of older releases) lets DuckDB skip what lies between them.
+passing AS (
+    SELECT hour FROM range(date_trunc('hour', CAST($start AS TIMESTAMP)), CAST($end AS TIMESTAMP), INTERVAL 1 HOUR) h(hour)
 ),
+tens AS (SELECT 10_000_000_000 * ten AS ten_ns FROM range(360) t(ten)),
 rolled_requests AS (
     SELECT * FROM request_hours
     WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)
 ),
 counted_hours AS (SELECT DISTINCT started_at AS hour FROM rolled_requests),
-uncounted AS (SELECT bucket_ns FROM minutes ANTI JOIN counted_hours ON hour = date_trunc('hour', minute)),
+uncounted AS (
+    SELECT 1000 * epoch_us(hour) + ten_ns AS bucket_ns FROM (FROM passing ANTI JOIN counted_hours USING (hour)), tens
+),
 loose_requests AS ( -- the columns that tallies and durations are made of
     SELECT r.started_at, r.tier, r.tenant, r.model_served, r.model_requested, r.success, r.streamed, r.cache_result,
            r.output_tokens, r.input_tokens, r.cached_input_tokens, r.energy_j, r.energy_quality, r.cost_tokens, r.currency,
@@ -31,7 +33,9 @@ rolled_energy AS (
     WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)
 ),
 summed_hours AS (SELECT DISTINCT started_at AS hour FROM rolled_energy),
-unsummed AS (SELECT bucket_ns FROM minutes ANTI JOIN summed_hours ON hour = date_trunc('hour', minute)),
+unsummed AS (
+    SELECT 1000 * epoch_us(hour) + ten_ns AS bucket_ns FROM (FROM passing ANTI JOIN summed_hours USING (hour)), tens
+),
 slots_spent AS (
     SELECT *, CAST(NULL AS VARCHAR) AS run_id FROM rolled_energy
     UNION ALL BY NAME

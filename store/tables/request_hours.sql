@@ -1,5 +1,5 @@
 -- Roll-up of `requests`: what those of an hour add up to, one row per group. An hour has rows here only while they agree with
--- `requests`: settling a minute again empties its hour until the next pass of upkeep sums it (analytics/hours).
+-- `requests`: settling a bucket again empties its hour until the next pass of upkeep sums it (analytics/hours).
 CREATE TABLE IF NOT EXISTS {name} (
     bucket_ns          BIGINT NOT NULL,      -- UTC hour
     generation         BIGINT NOT NULL,
