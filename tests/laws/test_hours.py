@@ -15,15 +15,13 @@ from analytics import metric, sources
 from analytics.hours.building import roll_up
 from analytics.idling import Idling
 from analytics.metric import Filters, Window
-from analytics.sources import Shape
 from dashboard import sample
 from store import compaction, retention, sealing
 from store.writing import Store
 
 DAY = datetime(2027, 5, 3)
 FAR_NS = 2**62
-OF_HOURS = sorted(name for name in metric.names() if "request_hours" in metric.load(name).needs)
-PERCENTILES = sorted(name for name in metric.names() if "duration_hours" in metric.load(name).needs)
+NAMES = [name for name in metric.names() if {"request_hours", "duration_hours"} & set(metric.load(name).needs)]
 WINDOWS = {
     "whole hours": Window(DAY, DAY + timedelta(hours=12)),
     "half-open ends": Window(DAY + timedelta(minutes=13, seconds=20), DAY + timedelta(hours=11, minutes=50)),
@@ -51,21 +49,24 @@ def settle(store: Store, start: datetime, hours: float, seed: int = 0) -> None:
     sample.settle(store, days)
 
 
-def asked(store: Store, name: str, window: Window, filters: Filters, bucket_s: int | None, shape: Shape) -> Any:
-    sql = metric.statement(metric.load(name), Idling("amortised"), shape)
-    rows = store.query(sql, metric.parameters(window, ("tier", "tenant"), filters, bucket_s)).to_pylist()
-    return {tuple(row[column] for column in metric.load(name).grain): row for row in rows}
+def answers(store: Store, window: Window, filters: Filters, bucket_s: int | None) -> Any:
+    """Rows of every metric by name and key."""
+    found = metric.run_all(store, NAMES, window, ("tier", "tenant"), filters, bucket_s, Idling("amortised"))
+    grain = {name: metric.load(name).grain for name in NAMES}
+    return {name: {tuple(row[key] for key in grain[name]): row for row in found[name].to_pylist()} for name in NAMES}
 
 
 def agree(store: Store, window: Window, filters: Filters = FILTERS["all"], bucket_s: int | None = 7200) -> None:
     """Every metric, by rows and by hours."""
-    for name in (*OF_HOURS, *PERCENTILES):
-        by_row = asked(store, name, window, filters, bucket_s, Shape())
-        by_hour = asked(store, name, window, filters, bucket_s, Shape(by_hour=True))
-        assert by_row.keys() == by_hour.keys(), name
-        for key, row in by_row.items():
+    by_hour = answers(store, window, filters, bucket_s)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "ROLLED_UP_FROM", timedelta.max)
+        by_row = answers(store, window, filters, bucket_s)
+    for name in NAMES:
+        assert by_row[name].keys() == by_hour[name].keys(), name
+        for key, row in by_row[name].items():
             for column, value in row.items():
-                same(value, by_hour[key], column, f"{name} {key} {column}")
+                same(value, by_hour[name][key], column, f"{name} {key} {column}")
 
 
 def same(value: Any, found: dict[str, Any], column: str, where: str) -> None:
