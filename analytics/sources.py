@@ -16,12 +16,12 @@ from conventions import plugins
 SLOT_S: Final = 10
 ROLLED_UP_FROM: Final = timedelta(hours=6)
 """Shorter windows are read from rows: they are few, and it takes longer to plan for both."""
-EXACT_VALUES: Final = 500_000
-"""Up to so many requests and gaps between tokens in the window, percentiles over hours are taken from each value."""
+EXACT_VALUES: Final = 2_000_000
+"""Up to so many values in the window a percentile over hours is taken from each of them, which is no slower."""
 DURATION_HOURS: Final = "duration_hours"
 PRECISION: Final = (
     f"Exact; in a window of {ROLLED_UP_FROM.seconds // 3600} hours or more and buckets of whole hours, over more than "
-    f"{EXACT_VALUES:,} requests and token gaps, within 1 % (steps of 2 %): relative_error says which."
+    f"{EXACT_VALUES:,} requests (or gaps), within 1 % (steps of 2 %): relative_error says which."
 )
 
 _PACKAGE: Final = "analytics.metrics"
@@ -52,7 +52,6 @@ def of_requests(sql: str, shape: Shape, idle: str) -> str:
     """The ``WITH`` clause before ``sql``, a metric of requests or energy, under the policy ``idle``."""
     tallied = hours.requests("loose_requests", _BUCKET) if shape.by_hour else _tallied_rows()
     told = _text("_by_hour" if shape.by_hour else "_by_row").replace("{tallies}", tallied)
-    told = told.replace("{exact_values}", str(EXACT_VALUES))
     parts = _text("_parts").replace("{open}", "_open" if shape.by_slot else "")
     named = [name for name in hours.duration_names() if f"{name}_durations" in sql]
     pieces = ["WITH", _text("_requests"), told, *(_durations(name, shape) for name in named)]
@@ -70,6 +69,7 @@ def _tallied_rows() -> str:
 
 def _durations(name: str, shape: Shape) -> str:
     template = _text("_durations_by_hour" if shape.by_hour else "_durations_by_row").replace("{duration}", name)
+    template = template.replace("{exact_values}", str(EXACT_VALUES)).replace("{counted}", hours.counted(name))
     return re.sub(r"\{values of (\w+)\}", lambda found: hours.values(name, found[1]), template)
 
 

@@ -6,8 +6,8 @@ question, the buckets that no roll-up covers, so that both mean the same.
 
 from typing import Final
 
-from analytics.hours.sums import duration_names, energy, requests, steps, values
+from analytics.hours.sums import counted, duration_names, energy, requests, steps, values
 
-__all__ = ["HOUR_S", "duration_names", "energy", "requests", "steps", "values"]
+__all__ = ["HOUR_S", "counted", "duration_names", "energy", "requests", "steps", "values"]
 
 HOUR_S: Final = 3600

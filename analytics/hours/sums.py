@@ -1,11 +1,13 @@
 """The SELECTs of roll-ups as text, over any rows."""
 
+import re
 from typing import Final
 
 from conventions import plugins
 
 _PACKAGE: Final = "analytics.hours"
 _DURATIONS: Final = "analytics.hours.durations"
+_COUNTED: Final = re.compile(r"^-- counted: (\w+)$", re.MULTILINE)
 
 
 def requests(rows: str, moment: str, run: str = "NULL") -> str:
@@ -29,6 +31,12 @@ def duration_names() -> list[str]:
 def values(duration: str, rows: str) -> str:
     """The ``requests`` in ``rows`` that have the duration, with its ``value`` in seconds and its ``origin``."""
     return _text(_DURATIONS, duration).replace("{rows}", rows)
+
+
+def counted(duration: str) -> str:
+    """The column of ``request_hours`` that says how many values there may be: the file's line ``-- counted: …``."""
+    found = _COUNTED.search(_text(_DURATIONS, duration))
+    return found[1] if found else "requests"
 
 
 def steps(duration: str, rows: str, moment: str) -> str:

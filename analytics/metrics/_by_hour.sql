@@ -24,10 +24,6 @@ tallies AS (
     UNION ALL BY NAME
     {tallies}
 ),
--- Durations: each of them where the hours have few, else counted by step. Crossed in, the one without rows costs nothing.
-is_much AS (SELECT 1 FROM rolled_requests HAVING coalesce(sum(requests + gaps), 0) > {exact_values}),
-is_little AS (SELECT 1 FROM rolled_requests HAVING coalesce(sum(requests + gaps), 0) <= {exact_values}),
-little_requests AS NOT MATERIALIZED (SELECT r.* FROM scoped_requests r, is_little),
 rolled_energy AS (
     SELECT * FROM energy_hours
     WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)
