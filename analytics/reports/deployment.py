@@ -109,6 +109,8 @@ def _notes(document: Document) -> list[str]:
         f"Joules are {_energy_quality(document)} (source {document['energy_source'] or 'none'}): active energy that "
         "the ledger attributes to the requests, all their attempts included, idle and gateway not.",
         "Times are the client's wall clock, on whatever else the machine did; weights are bytes in memory.",
+        "Variants ran one after another, in the order of the table: a change in the machine's other load looks like "
+        "theirs, in joules made of CPU time too. On a machine that was not quiet, trust large differences only.",
     ]
     for row in document["variants"]:
         if row["failed"]:
@@ -125,7 +127,7 @@ def _notes(document: Document) -> list[str]:
 
 def _decision(document: Document) -> str:
     found = document["verdict"]
-    return f"Right-sized: {_WORTH[found['right_sized']]}. {found['deployed']} is deployed; {found['reason']}."
+    return f"Right-sized: {_WORTH[found['right_sized']]}. {found['reason'][:1].upper()}{found['reason'][1:]}."
 
 
 def _energy_quality(document: Document) -> str:

@@ -96,7 +96,9 @@ def _reason(priced: Sequence[Row], able: Sequence[Row], deployed: Row | None, de
         said.append("its interval reaches below the goal")
     if deployed is None:
         said.append(f"{deployment.deployed}, which is deployed, was not run or has no joules")
-    elif deployed["name"] != able[0]["name"]:
+    elif deployed["name"] == able[0]["name"]:
+        said.append("it is the one deployed")
+    else:
         reaches = "reaches it too" if _reaches(deployed, deployment.goal) else "does not reach it"
         said.append(f"deployed is {_told(deployed)}, which {reaches}")
     return "; ".join(said)

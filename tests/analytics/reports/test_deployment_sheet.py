@@ -48,7 +48,7 @@ def test_the_sheet_says_figures_quality_and_what_was_not_run() -> None:
         "scout: joules are of 8 requests",
         "scout: answered by scout 7, expert 3; 2 after an escalation.",
         "cascade was not run: no scout/confidence.json.",
-        "**Right-sized: not known. scout is deployed; it cannot be told.**",
+        "**Right-sized: not known. It cannot be told.**",
     ):
         assert told in text
 

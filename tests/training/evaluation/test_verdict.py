@@ -30,6 +30,7 @@ def test_the_cheapest_that_reaches_the_goal_is_right_sized() -> None:
     found = verdict.judge(ROWS, deployment("middle"))
     assert (found["right_sized"], found["chosen"]) == (True, "middle")
     assert "interval reaches below the goal" in found["reason"]
+    assert found["reason"].endswith("it is the one deployed")
 
 
 def test_a_dearer_one_that_reaches_it_too_is_not() -> None:
