@@ -140,8 +140,8 @@ def _figures(affine: list[Row], foreign: list[Row]) -> dict[str, float | str | N
         "times_better_from_24": min(row.best_rival / row.scores[OURS[0]].median for row in from_24),
         "spans_to_rival_to_32": max(row.scores[OURS[1]].median / row.best_rival for row in to_32),
         "bias": max((one.bias for one in (*ours, *spans)), key=abs),
-        "coverage": min(one.coverage for one in every),
-        "coverage_spans_only_and_spans_missing": min(one.coverage for one in unseen),
+        "coverage": float(np.nanmin([one.coverage for one in every])),
+        "coverage_spans_only_and_spans_missing": float(np.nanmin([one.coverage for one in unseen])),
         "foreign_median_error": max(row.scores[OURS[0]].median for row in foreign),
     }
 
@@ -156,7 +156,8 @@ def _show(title: str, rows: list[Row], rules: tuple[str, ...]) -> None:
 
 
 def _cell(errors: Errors, rule: str) -> str:
-    covered = f" [{errors.coverage * 100:.0f}]" if rule in OURS else ""
+    share = "–" if np.isnan(errors.coverage) else f"{errors.coverage * 100:.0f}"
+    covered = f" [{share}]" if rule in OURS else ""
     return f"{errors.median * 100:.1f} / {errors.p95 * 100:.0f}".replace("[", "\\[") + covered.replace("[", "\\[")
 
 

@@ -19,7 +19,7 @@ class Errors:
     median: float
     p95: float
     bias: float
-    coverage: float
+    coverage: float  # NaN: no error is stated
     shortest: float  # coverage among the tenth of requests with the least energy
 
 
@@ -38,14 +38,20 @@ def per_request(energy: pa.Table, size: int) -> tuple[Floats, Floats]:
 
 
 def scored(joules: Floats, truth: Floats, errors: Floats | None = None) -> Errors:
-    """Scores of ``joules`` against ``truth``; without stated errors nothing is covered."""
+    """Scores of ``joules`` against ``truth``; those without a stated error (NaN) claim nothing."""
     off = np.abs(joules - truth)
-    covered = off <= NORMAL_95 * (np.zeros(len(truth)) if errors is None else errors)
+    stated = np.zeros(len(truth)) if errors is None else errors
+    covered = np.where(np.isnan(stated), np.nan, off <= NORMAL_95 * stated)
     relative, short = off / truth, truth <= np.quantile(truth, 0.1)
     return Errors(
         median=float(np.median(relative)),
         p95=float(np.quantile(relative, 0.95)),
         bias=float(joules.sum() / truth.sum() - 1),
-        coverage=float(covered.mean()),
-        shortest=float(covered[short].mean()),
+        coverage=_mean(covered),
+        shortest=_mean(covered[short]),
     )
+
+
+def _mean(flags: Floats) -> float:
+    known = flags[~np.isnan(flags)]
+    return float(known.mean()) if len(known) else float("nan")
