@@ -14,7 +14,7 @@ from serving.engine.kv import Move
 
 
 class Drafter:
-    """The first ``draft_layers`` layers, the final norm and the head."""
+    """The first ``draft_layers`` layers, the norm of the exit there (the final one without an exit), and the head."""
 
     def __init__(self, target: Target) -> None:
         num_layers = target.model.kv_shape.num_layers
