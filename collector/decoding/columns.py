@@ -3,8 +3,9 @@
 Maps are built from flat lists of keys and items: pyarrow would otherwise infer every pair anew.
 """
 
-from collections.abc import Sequence
-from itertools import accumulate, chain
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, chain, repeat
+from operator import is_
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow as pa
 from store import schemas
 
 PIECE_ROWS = 4_096
+ROWS_OF_A_SHAPE = 16  # from here on a table of their own costs less than looking every column up in every row
 
 Row = dict[str, Any]  # column → value; absent means NULL
 NOTHING: dict[str, str] = {}
@@ -60,23 +62,42 @@ class Rows:
 
 
 def table(relation: str, rows: Sequence[Row]) -> pa.Table:
-    """``rows`` as a table of ``relation``. A row names no column that the relation does not have."""
+    """``rows`` as a table of ``relation``, those of one shape together. They name no column that it does not have.
+
+    Rows of a shape tell the same columns in the same order, so that all their values are turned at once; an emitter
+    has few shapes. Those of rare shapes are read column by column.
+    """
+    shapes: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        shapes.setdefault(tuple(row), []).append(row)
+    few = {names for names, alike in shapes.items() if len(alike) < ROWS_OF_A_SHAPE}
+    rare = [row for row in rows if tuple(row) in few] if few else []
     schema = schemas.arrow(relation)
-    told = set().union(*rows)
-    return pa.Table.from_arrays([_column(field, rows, told) for field in schema], schema=schema)
+    pieces = [
+        _table(schema, len(alike), dict(zip(names, zip(*map(dict.values, alike), strict=True), strict=True)))
+        for names, alike in shapes.items()
+        if len(alike) >= ROWS_OF_A_SHAPE
+    ]
+    if rare or not rows:
+        told = set().union(*rare)
+        pieces.append(_table(schema, len(rare), {name: [row.get(name) for row in rare] for name in told}))
+    return pa.concat_tables(pieces)
 
 
-def _column(field: pa.Field, rows: Sequence[Row], told: set[str]) -> pa.Array:
-    name = field.name
+def _table(schema: pa.Schema, size: int, told: Mapping[str, Sequence[Any]]) -> pa.Table:
+    return pa.Table.from_arrays([_column(field, size, told.get(field.name)) for field in schema], schema=schema)
+
+
+def _column(field: pa.Field, size: int, values: Sequence[Any] | None) -> pa.Array:
     if pa.types.is_map(field.type):
-        return _maps([row.get(name, NOTHING) for row in rows], field.type)
-    if name not in told:
-        return pa.nulls(len(rows), field.type)
-    return pa.array([row.get(name) for row in rows], type=field.type)
+        return _maps([one or NOTHING for one in values or [NOTHING] * size], field.type)
+    return pa.nulls(size, field.type) if values is None else pa.array(values, type=field.type)
 
 
 def _maps(maps: Sequence[dict[str, str]], kind: pa.MapType) -> pa.Array:
     """Maps that rows share, as those of one resource do, are built once."""
+    if maps and all(map(is_, maps, repeat(maps[0]))):
+        return _map(maps[:1], kind).take(pa.nulls(len(maps), pa.int32()).fill_null(0))
     distinct = {id(item): item for item in maps}
     if len(distinct) > len(maps) // 2:
         return _map(maps, kind)

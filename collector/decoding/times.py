@@ -9,6 +9,8 @@ LONGEST_NS = 7 * 86_400 * NANOSECONDS_PER_SECOND
 
 def interval_refusal(start_ns: int, end_ns: int, now_ns: int) -> str | None:
     """Why the interval cannot be stored, or ``None``. Times are UTC nanoseconds."""
+    if EARLIEST_NS <= start_ns <= end_ns <= min(now_ns + FUTURE_TOLERANCE_NS, start_ns + LONGEST_NS):
+        return None
     if end_ns < start_ns:
         return "ends before it starts"
     refusal = instant_refusal(start_ns, now_ns) or instant_refusal(end_ns, now_ns)

@@ -10,6 +10,7 @@ from conventions import attributes as names
 
 CALLS = ("chat", "text_completion", "generate_content")  # a tuple: what is compared may be unhashable
 ROLES = {"CLIENT": "client", "INTERNAL": "client", "SERVER": "gateway"}
+SPOKEN = OURS + CALL + PHASES
 
 
 class Dialect:
@@ -23,6 +24,6 @@ class Dialect:
 
     def normalise(self, span: SeenSpan) -> Fields:
         """Canonical names first, legacy ones for emitters that mix."""
-        fields = read(span.attributes, OURS + CALL + PHASES)
+        fields = read(span.attributes, SPOKEN)
         fields["role"] = ROLES[span.kind]
         return complete(span, fields)

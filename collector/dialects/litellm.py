@@ -58,6 +58,7 @@ FIELDS = (
     Field("request_id", _given, (names.RESPONSE_ID, names.REQUEST_ID, "litellm.call_id")),
     Field("cost", coercion.real, ("litellm.cost.total", "gen_ai.cost.total_cost")),
 )
+SPOKEN = OURS + CALL
 
 
 class Dialect:
@@ -81,7 +82,7 @@ class Dialect:
             return {}
         role = "gateway" if any(_given(span.attributes.get(key)) for key in OF_A_PROXY) else "client"
         fields = read(span.attributes, FIELDS)
-        fields = {**read(span.attributes, OURS + CALL), **fields, "role": role}
+        fields = {**read(span.attributes, SPOKEN), **fields, "role": role}
         fields["operation"] = OPERATIONS[fields["operation"]]
         if "provider" in fields:
             fields["provider"] = fields["provider"].removeprefix("text-completion-")  # its own route to the same API

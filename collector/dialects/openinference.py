@@ -32,6 +32,7 @@ FIELDS = (
     Field("finish_reason", coercion.reason, ("llm.finish_reason",)),
     Field("cost", coercion.real, ("llm.cost.total",)),
 )
+SPOKEN = OURS + CALL
 
 
 class Dialect:
@@ -47,7 +48,7 @@ class Dialect:
         """Canonical names where the span has them too, OpenInference's else."""
         asked = _parameters(span.attributes.get(PARAMETERS))
         fields = {**_from(asked), **read(span.attributes, FIELDS)}
-        fields = {**fields, **read(span.attributes, OURS + CALL), "role": "client"}
+        fields = {**fields, **read(span.attributes, SPOKEN), "role": "client"}
         if "model_served" in fields:
             fields.setdefault("model_requested", fields["model_served"])
         fields.setdefault("operation", "text_completion" if _has_prompts(span.attributes) else "chat")

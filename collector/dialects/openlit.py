@@ -18,6 +18,7 @@ FIELDS = (
     Field("user_id", coercion.name, (names.USER_ID, "gen_ai.user.id", "gen_ai.request.user")),
     Field("session_id", coercion.name, (names.CONVERSATION, names.SESSION_ID, "gen_ai.session.id")),
 )
+SPOKEN = OURS + CALL
 
 
 class Dialect:
@@ -34,7 +35,7 @@ class Dialect:
     def normalise(self, span: SeenSpan) -> Fields:
         """Canonical names; only a canonical time to first chunk counts as one."""
         fields = read(span.attributes, FIELDS)
-        fields = {**read(span.attributes, OURS + CALL), **fields, "role": "client"}
+        fields = {**read(span.attributes, SPOKEN), **fields, "role": "client"}
         if fields.get("cost") == 0:
             del fields["cost"]
         return complete(span, fields, first_token=(names.TIME_TO_FIRST_CHUNK,))

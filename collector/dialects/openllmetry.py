@@ -20,6 +20,7 @@ FIELDS = (
     Field("user_id", coercion.name, (f"{ASSOCIATED}user_id",)),
     Field("session_id", coercion.name, (f"{ASSOCIATED}session_id", f"{ASSOCIATED}conversation_id")),
 )
+SPOKEN = OURS + CALL
 
 
 class Dialect:
@@ -36,6 +37,6 @@ class Dialect:
     def normalise(self, span: SeenSpan) -> Fields:
         """Canonical names where the span has them, Traceloop's else."""
         fields = read(span.attributes, FIELDS)
-        fields = {**fields, **read(span.attributes, OURS + CALL), "role": "client"}
+        fields = {**fields, **read(span.attributes, SPOKEN), "role": "client"}
         fields["operation"] = OPERATIONS.get(fields["operation"], fields["operation"])
         return complete(span, fields)

@@ -12,6 +12,7 @@ from collector.normalising.vocabulary import CALL, OURS, PHASES, read
 
 MODULE = "sglang::request"
 PREFILL_SERVER = "prefill Req"
+SPOKEN = OURS + CALL + PHASES
 
 
 class Dialect:
@@ -27,7 +28,7 @@ class Dialect:
         """Tokens and phases under vLLM's names; the engine's name comes from the resource."""
         if span.name.startswith(PREFILL_SERVER):
             return {}
-        fields = read(span.attributes, OURS + CALL + PHASES)
+        fields = read(span.attributes, SPOKEN)
         fields["role"] = "engine"
         fields.setdefault("provider", "sglang")
         fields.setdefault("request_id", str(span.attributes["rid"]))

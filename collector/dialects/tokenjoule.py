@@ -6,6 +6,7 @@ from collector.normalising.vocabulary import CALL, GATEWAY, OURS, PHASES, read
 from conventions import attributes as names
 
 ROLES = ("client", "gateway", "attempt", "engine")  # a tuple: what is compared may be unhashable
+SPOKEN = OURS + CALL + GATEWAY + PHASES
 
 
 class Dialect:
@@ -19,7 +20,7 @@ class Dialect:
 
     def normalise(self, span: SeenSpan) -> Fields:
         """Every field by its canonical name."""
-        fields = read(span.attributes, OURS + CALL + GATEWAY + PHASES)
+        fields = read(span.attributes, SPOKEN)
         fields["role"] = span.attributes.pop(names.ROLE)
         if fields["role"] == "engine":
             fields.setdefault("engine", engine_name(span))

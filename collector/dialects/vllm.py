@@ -8,6 +8,8 @@ from collector.normalising.seen import Fields, SeenSpan
 from collector.normalising.vocabulary import CALL, GATEWAY, OURS, PHASES, read
 from conventions import attributes as names
 
+SPOKEN = OURS + CALL + GATEWAY + PHASES
+
 
 class Dialect:
     """``llm_request`` of vLLM, and of anything that sends the same span."""
@@ -22,7 +24,7 @@ class Dialect:
 
     def normalise(self, span: SeenSpan) -> Fields:
         """Tokens and phases; the engine's name comes from the resource."""
-        fields = read(span.attributes, OURS + CALL + GATEWAY + PHASES)
+        fields = read(span.attributes, SPOKEN)
         fields["role"] = "engine"
         fields.setdefault("engine", engine_name(span))
         if span.scope.startswith("vllm"):

@@ -33,9 +33,8 @@ KNOWN_LENGTH = 256  # longer names are rare, and remembering them would fill mem
 
 def without(attributes: Attributes) -> Attributes:
     """``attributes`` without those that hold what users and models said."""
-    return {
-        key: item for key, item in attributes.items() if not (_known if len(key) <= KNOWN_LENGTH else is_content)(key)
-    }
+    held = [key for key in attributes if (_known if len(key) <= KNOWN_LENGTH else is_content)(key)]
+    return {key: item for key, item in attributes.items() if key not in held} if held else attributes
 
 
 def is_content(key: str) -> bool:

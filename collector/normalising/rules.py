@@ -69,7 +69,9 @@ def _total(span: SeenSpan) -> int | None:
 
 def _first_token_s(span: SeenSpan, e2e_s: float, keys: tuple[str, ...]) -> float | None:
     for key in keys:
-        ttft_s = coercion.seconds(span.attributes.get(key))
+        if key not in span.attributes:
+            continue
+        ttft_s = coercion.seconds(span.attributes[key])
         if ttft_s is not None and ttft_s <= e2e_s:
             del span.attributes[key]
             return ttft_s
@@ -79,7 +81,10 @@ def _first_token_s(span: SeenSpan, e2e_s: float, keys: tuple[str, ...]) -> float
 def _heard(span: SeenSpan, fields: Fields) -> Fields:
     """What the events of the span say, each thing by the first that says it; reasons and streaming go to ``fields``."""
     heard: Fields = {}
-    for event in span.events():
+    told_of = span.events()
+    if not told_of:
+        return heard
+    for event in told_of:
         told = events.told(event.name, dict(event.attributes))
         if told.pop("is_first_token", False):
             told["ttft_s"] = event.since_start_s

@@ -7,7 +7,6 @@ spellings on one span are never summed. Sources: the change list of semantic-con
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from collector.normalising import coercion
@@ -18,9 +17,10 @@ from conventions import attributes as names
 Plan = tuple[tuple[str, Callable[[Any], Any], tuple[str, ...]], ...]  # column, how to read it, its names, best first
 PLANNED_NAMES = 64  # spans of more or longer names are rare, and their plans would fill memory
 PLANNED_CHARACTERS = 4_096
+MOST_VOCABULARIES, MOST_PLANS = 64, 512
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # told apart by identity: tuples of them are keys of a cache
+@dataclass(frozen=True, slots=True, eq=False)  # told apart by identity
 class Field:
     """One promoted column, how its value is read, and the attribute names it goes by."""
 
@@ -32,10 +32,7 @@ class Field:
 def read(attributes: Attributes, fields: tuple[Field, ...]) -> Fields:
     """What ``attributes`` say about ``fields``; what was read is taken out of ``attributes``."""
     found: Fields = {}
-    sent = tuple(attributes)
-    is_short = len(sent) <= PLANNED_NAMES and sum(map(len, sent)) <= PLANNED_CHARACTERS
-    plan = _plan if is_short else _planned
-    for column, convert, keys in plan(fields, sent):
+    for column, convert, keys in _plan(fields, tuple(attributes)):
         for key in keys:
             if key in attributes:  # an earlier field may have taken it
                 value = convert(attributes[key])
@@ -53,7 +50,28 @@ def _planned(fields: tuple[Field, ...], sent: tuple[str, ...]) -> Plan:
     return tuple(step for step in plan if step[2])
 
 
-_plan = lru_cache(maxsize=1_024)(_planned)
+def _plan(fields: tuple[Field, ...], sent: tuple[str, ...]) -> Plan:
+    """The plan for ``sent``, from memory where it is there. ``fields`` is known by identity: hashing it costs more."""
+    known = _PLANS.get(id(fields))
+    if known is None or known[0] is not fields:
+        _make_room(_PLANS, MOST_VOCABULARIES)
+        known = _PLANS[id(fields)] = fields, {}
+    plan = known[1].get(sent)
+    if plan is None:
+        plan = _planned(fields, sent)
+        if len(sent) <= PLANNED_NAMES and sum(map(len, sent)) <= PLANNED_CHARACTERS:
+            _make_room(known[1], MOST_PLANS)
+            known[1][sent] = plan
+    return plan
+
+
+def _make_room(known: dict[Any, Any], most: int) -> None:
+    """Forget everything when it is full: what comes over and over is known again at once."""
+    if len(known) >= most:
+        known.clear()
+
+
+_PLANS: dict[int, tuple[tuple[Field, ...], dict[tuple[str, ...], Plan]]] = {}
 
 
 OURS = (

@@ -142,7 +142,7 @@ async def _refuse_error(context: Any, intake: Intake, error: IngestError | Store
 
 async def _refuse(context: Any, intake: Intake, code: Any, reason: str, retry_after_s: float | None = None) -> NoReturn:
     intake.counters.refused.labels(code.name).inc()
-    _log.info("refused with %s: %s", code.name, reason)
+    intake.refusals.say(code.name, reason, context.peer().rpartition(":")[0])
     status = Status(code=code.value[0], message=reason)
     if retry_after_s is not None:
         status.details.append(_retry_info(retry_after_s))

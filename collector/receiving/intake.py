@@ -1,7 +1,7 @@
 """A request's bytes → what is spooled of it and what its sender is told. The same over HTTP and gRPC."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from collector.counters import Counters
@@ -12,6 +12,7 @@ from collector.decoding.encoding import Encoding
 from collector.decoding.signals import Signal
 from collector.ingesting.pipeline import Pipeline
 from collector.receiving.admission import Admission
+from collector.receiving.refusals import RefusalLog
 from collector.spool.records import Head, Record
 from conventions import attributes as names
 
@@ -26,6 +27,7 @@ class Intake:
     counters: Counters
     max_body: int  # decompressed bytes
     token: str | None
+    refusals: RefusalLog = field(default_factory=RefusalLog)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Malformed spans and data points are refused one by one (partial success); the re
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -28,8 +27,6 @@ from conventions.errors import (
     UnsupportedMedia,
 )
 
-_log = logging.getLogger(__name__)
-
 Endpoint = Callable[[Request], Awaitable[Response]]
 STATUS_OF: dict[type[TokenjouleError], int] = {
     MalformedPayload: 400,
@@ -48,18 +45,18 @@ def receive_endpoint(signal: Signal, intake: Intake) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         answer_in = Encoding(encoding.JSON)
+        peer = _peer(request)
         try:
             if not allowed(request, intake.token):
-                return _refuse(intake, answer_in, 401, "send the ingest token as 'Authorization: Bearer ...'")
+                return _refuse(intake, answer_in, 401, "send the ingest token as 'Authorization: Bearer ...'", peer)
             answer_in = encoding.of(request.headers.get("content-type", ""))
             with intake.admission.request() as ticket:
                 batch = await _take_in(request, signal, answer_in, intake, ticket)
         except (IngestError, StoreError) as error:
-            return _refuse_error(intake, answer_in, error)
+            return _refuse_error(intake, answer_in, error, peer)
         except TimeoutError:
-            return _refuse(
-                intake, answer_in, 408, f"the body did not arrive within {BODY_TIMEOUT_S:g} s: send it again"
-            )
+            why = f"the body did not arrive within {BODY_TIMEOUT_S:g} s: send it again"
+            return _refuse(intake, answer_in, 408, why, peer)
         except ClientDisconnect:
             return Response(status_code=499)
         return Response(answer_in.render(signal.answer(batch)), media_type=answer_in.media_type)
@@ -71,8 +68,7 @@ async def _take_in(request: Request, signal: Signal, spoken: Encoding, intake: I
     """Receive and spool. Raises ``IngestError``, ``StoreError`` or ``TimeoutError``."""
     async with asyncio.timeout(BODY_TIMEOUT_S):
         body = await _read(request, intake.max_body, ticket)
-    peer = request.client.host if request.client else ""
-    sent = Sent(body, request.headers.get("content-encoding", ""), spoken, time.time_ns(), peer)
+    sent = Sent(body, request.headers.get("content-encoding", ""), spoken, time.time_ns(), _peer(request))
     return await take_in(signal, sent, intake)
 
 
@@ -105,16 +101,20 @@ async def _read(request: Request, limit: int, ticket: Ticket) -> bytes:
     return b"".join(parts)
 
 
-def _refuse_error(intake: Intake, answer_in: Encoding, error: IngestError | StoreError) -> Response:
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _refuse_error(intake: Intake, answer_in: Encoding, error: IngestError | StoreError, peer: str) -> Response:
     status = next(code for kind, code in STATUS_OF.items() if isinstance(error, kind))
-    response = _refuse(intake, answer_in, status, str(error))
+    response = _refuse(intake, answer_in, status, str(error), peer)
     if status == 503:
         retry_after_s = error.retry_after_s if isinstance(error, Overloaded) else STORE_RETRY_AFTER_S
         response.headers["retry-after"] = str(max(1, round(retry_after_s)))
     return response
 
 
-def _refuse(intake: Intake, answer_in: Encoding, status: int, reason: str) -> Response:
+def _refuse(intake: Intake, answer_in: Encoding, status: int, reason: str, peer: str) -> Response:
     intake.counters.refused.labels(str(status)).inc()
-    _log.info("refused with %d: %s", status, reason)
+    intake.refusals.say(str(status), reason, peer)
     return Response(answer_in.failure(status, reason), status_code=status, media_type=answer_in.media_type)

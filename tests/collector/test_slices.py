@@ -125,12 +125,15 @@ def test_a_large_resource_is_not_multiplied_by_its_data_points(monkeypatch: pyte
 
 def test_long_names_of_attributes_are_not_remembered() -> None:
     taken_in(traces([span(attributes={"gen_ai.operation.name": "chat"})]).SerializeToString())
-    caches = (content._known, vocabulary._plan)
-    before = [cache.cache_info().currsize for cache in caches]
+    before = _remembered()
     for number in range(9):
         attributes = {"gen_ai.operation.name": "chat", f"{number}{'k' * vocabulary.PLANNED_CHARACTERS}": 1}
         assert taken_in(traces([span(attributes=attributes)]).SerializeToString()).accepted == 1
-    assert [cache.cache_info().currsize for cache in caches] == before
+    assert _remembered() == before
+
+
+def _remembered() -> tuple[int, int]:
+    return content._known.cache_info().currsize, sum(len(plans) for _, plans in vocabulary._PLANS.values())
 
 
 def test_small_bodies_of_large_rows_are_made_into_rows_a_few_at_a_time(start: Start) -> None:

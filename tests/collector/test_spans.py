@@ -65,3 +65,21 @@ def test_unknown_kinds_and_states_of_later_versions_are_unspecified() -> None:
     made.status.code = -3
     seen = decode(made).tables["spans"].to_pylist()[0]
     assert (seen["kind"], seen["status"]) == ("UNSPECIFIED", "UNSET")
+
+
+def test_rows_of_many_shapes_are_each_kept_whole() -> None:
+    """Rows that tell the same columns are turned together, rare ones column by column."""
+    calls = [
+        span(number, attributes={"tokenjoule.role": "engine", "gen_ai.request.id": str(number)})
+        for number in range(1, 41)
+    ]
+    others = [span(number, attributes={"k": str(number)}) for number in range(41, 46)]
+    mixed = [one for pair in zip(calls, [*others, *[None] * 35], strict=True) for one in pair if one is not None]
+    rows = {row["span_id"]: row for row in decode(*mixed).tables["spans"].to_pylist()}
+    assert len(rows) == 45
+    for number in range(1, 46):
+        row = rows[f"{number:016x}"]
+        is_call = number <= 40
+        assert (row["role"], row["request_id"]) == (("engine", str(number)) if is_call else (None, None))
+        assert dict(row["attributes"]) == ({} if is_call else {"k": str(number)})
+        assert dict(row["resource"]) == dict(rows[f"{1:016x}"]["resource"])
