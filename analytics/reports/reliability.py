@@ -1,5 +1,6 @@
 """How often answers are right against how sure they claim to be, before and after calibration: a table, a diagram."""
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -55,12 +56,19 @@ def markdown(document: Mapping[str, Any], diagram: str | None) -> str:
     )  # fmt: skip
 
 
+def require_drawable(path: Path) -> None:
+    """Raises ``SettingsError`` where ``save`` could not write ``path``: worth asking before hours of questions."""
+    if path.suffix not in (".png", ".svg"):
+        raise SettingsError(f"{path}: a diagram is .svg or .png")
+    if importlib.util.find_spec("vl_convert") is None:
+        raise SettingsError(f"{path}: no vl_convert here; the diagram needs tokenjoule[reports]")
+
+
 def save(report: Mapping[str, Any], path: Path) -> None:
     """Write the diagram as SVG or PNG, by the file's ending. Raises ``SettingsError`` where it cannot be drawn."""
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise SettingsError(f"{path}: {error}; the diagram needs tokenjoule[reports]") from None
+    require_drawable(path)
+    import vl_convert
+
     if path.suffix == ".png":
         path.write_bytes(vl_convert.vegalite_to_png(chart(report), scale=2))
     else:

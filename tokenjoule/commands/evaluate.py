@@ -87,6 +87,8 @@ def calibrate(
 
     for option, path in (("--diagram", diagram), ("--sheet", sheet), ("--json", json)):
         _require_folder(option, path)
+    if diagram:
+        reliability.require_drawable(diagram)
     checked = files.read(held_out or models / "heldout.jsonl", limit)
     fitted = files.read(questions) if questions else drawn(count)
     split = _shown(questions) if questions else "the library desk's validation split"

@@ -84,3 +84,5 @@ def test_without_the_library_that_draws_the_remedy_is_named(tmp_path: Path, monk
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(SettingsError, match=r"tokenjoule\[reports\]"):
         reliability.save(calibrated()["held_out"], tmp_path / "a.svg")
+    with pytest.raises(SettingsError, match=r"\.svg or \.png"):
+        reliability.require_drawable(tmp_path / "a.pdf")
