@@ -87,7 +87,7 @@ def main() -> None:
     chosen = options(__doc__)
     torch.set_num_threads(1)
     figures = semantic_reuse(8 if chosen.quick else 48)
-    if (WEIGHTS / "expert" / "exits.safetensors").is_file():
+    if (WEIGHTS / "expert" / "exits" / "model.safetensors").is_file():
         figures |= early_exit(WEIGHTS / "expert", tasks(WEIGHTS, 80 if chosen.quick else 400))
     _publish(figures, chosen)
 

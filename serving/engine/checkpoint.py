@@ -12,8 +12,8 @@ from safetensors import safe_open
 
 from conventions.errors import ModelNotSupported
 
-EXITS_FILE = "exits.safetensors"
-"""Heads for leaving the model early, beside the weights that every other program reads."""
+EXITS_FILE = Path("exits") / "model.safetensors"
+"""Heads for leaving the model early, in a folder of their own: vLLM reads every *.safetensors beside the weights."""
 _EXIT_NORM = re.compile(r"exits\.(\d+)\.norm\.weight")
 
 
@@ -36,7 +36,7 @@ class Checkpoint:
         return {name: tensor.to(device=device, dtype=dtype) for name, tensor in _read(weight_files(self.folder))}
 
     def exit_norms(self, dtype: torch.dtype, device: torch.device) -> dict[int, torch.Tensor]:
-        """The norm of each exit head by the number of layers before it; empty without ``exits.safetensors``.
+        """The norm of each exit head by the number of layers before it; empty without ``exits/model.safetensors``.
 
         Raises ``ModelNotSupported`` for tensors of another kind.
         """

@@ -39,7 +39,7 @@ def test_an_exit_gives_the_logits_of_a_model_that_ends_there(model: LlamaForCaus
 def test_a_saved_exit_is_the_shared_head_behind_its_own_norm(model: LlamaForCausalLM, tmp_path: Path) -> None:
     """The file's contract, spelled out without the project's own reader."""
     shape.save(model, tmp_path)
-    tensors = load_file(tmp_path / "exits.safetensors")
+    tensors = load_file(tmp_path / "exits" / "model.safetensors")
     assert sorted(tensors) == ["exits.2.norm.weight", "exits.3.norm.weight"]
     norm = tensors["exits.3.norm.weight"]
     assert (norm.shape, norm.dtype) == ((256,), torch.bfloat16)
@@ -56,6 +56,7 @@ def test_the_stock_file_holds_nothing_of_the_exits(model: LlamaForCausalLM, tmp_
     stock, report = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["unexpected_keys"]
     assert not report["missing_keys"]
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["model.safetensors"]  # vLLM reads all of these
     assert shape.num_parameters(model) == sum(weights.numel() for weights in stock.parameters())
 
 

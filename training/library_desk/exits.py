@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LlamaForCausalLM
 
-FILE: Final = "exits.safetensors"
+FILE: Final = Path("exits") / "model.safetensors"
 _NAME: Final = "exits"
 
 
@@ -37,9 +37,10 @@ def is_of_an_exit(name: str) -> bool:
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> None:
-    """Write ``exits.safetensors`` in bf16; a model without exits leaves none behind."""
+    """Write ``exits/model.safetensors`` in bf16; a model without exits leaves none behind."""
     own = {name: tensor for name, tensor in model.state_dict().items() if is_of_an_exit(name)}
     if own:
+        (folder / FILE).parent.mkdir(exist_ok=True)
         save_file({name: tensor.to(torch.bfloat16) for name, tensor in own.items()}, folder / FILE)
     else:
         (folder / FILE).unlink(missing_ok=True)

@@ -14,7 +14,8 @@ def save_heads(folder: Path, layers: Sequence[int], hidden: int = 64, seed: int 
     """Random exit heads, as different from the final norm as any."""
     draw = torch.Generator().manual_seed(seed)
     norms = {k: 1 + 0.3 * torch.randn(hidden, generator=draw) for k in layers}
-    save_file({f"exits.{k}.norm.weight": norm for k, norm in norms.items()}, folder / "exits.safetensors")
+    (folder / "exits").mkdir()
+    save_file({f"exits.{k}.norm.weight": norm for k, norm in norms.items()}, folder / "exits" / "model.safetensors")
     return norms
 
 

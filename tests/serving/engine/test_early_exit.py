@@ -180,7 +180,7 @@ def test_the_measures_of_confidence() -> None:
 
 
 def test_without_a_head_it_is_refused_with_the_remedy(weights: Path) -> None:
-    with pytest.raises(ModelNotSupported, match=re.escape("early_exit needs exits.safetensors")):
+    with pytest.raises(ModelNotSupported, match=re.escape("early_exit needs exits/model.safetensors")):
         Stepped(weights, early_exit=EarlyExit(threshold=0.9))
     stepped = Stepped(weights)
     with pytest.raises(Problem, match="early_exit"):
@@ -206,6 +206,7 @@ def test_a_request_may_choose_another_threshold_than_the_engines(folder: Path, o
 )
 def test_heads_that_do_not_fit_are_refused(tensors: dict[str, torch.Tensor], reason: str, tmp_path: Path) -> None:
     random_llama.save(tmp_path)
-    save_file(tensors, tmp_path / "exits.safetensors")
+    (tmp_path / "exits").mkdir()
+    save_file(tensors, tmp_path / "exits" / "model.safetensors")
     with pytest.raises(ModelNotSupported, match=reason):
         Stepped(tmp_path)

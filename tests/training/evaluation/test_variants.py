@@ -34,7 +34,7 @@ def test_an_unknown_variant_is_answered_with_the_choices() -> None:
 def test_a_file_of_ones_own_is_a_variant_too(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text(
-        'title = "own"\nneeds = ["own/exits.safetensors"]\nremedy = "train exits"\n[engines.own]\nthreads = 2\n'
+        'title = "own"\nneeds = ["own/exits/model.safetensors"]\nremedy = "train exits"\n[engines.own]\nthreads = 2\n'
     )
     found = variant.load(str(own))
     assert found.engine_settings(tmp_path) == {"own": {"threads": 2, "weights": str(tmp_path / "own")}}
