@@ -53,6 +53,14 @@ def contributors(reader: Queries, budget: Budget, start: datetime, end: datetime
 
 def _rows(reader: Queries, budget: Budget, start: datetime, end: datetime, by: list[str]) -> list[dict[str, Any]]:
     window = {"start": start, "end": end, "tenant": budget.tenant, "tier": budget.tier, "by": by}
-    sql = plugins.text("analytics.budgets", budget.kind, ".sql", "kind of budget")
-    rows: list[dict[str, Any]] = reader.query(sql, window).to_pylist()
+    rows: list[dict[str, Any]] = reader.query(_statement(budget.kind), window).to_pylist()
     return rows
+
+
+def _statement(kind: str) -> str:
+    """The file of ``kind``, with the relation ``spent`` where it asks for it."""
+    return _text(kind).replace("{spent}", _text("_spent"))
+
+
+def _text(name: str) -> str:
+    return plugins.text("analytics.budgets", name, ".sql", "kind of budget")
