@@ -49,10 +49,10 @@ def main() -> None:
     chosen = options(__doc__)
     torch.set_num_threads(1)
     scale = Scale(24, 1, 16) if chosen.quick else Scale(64, 3, 47)
+    prompts_of = {concurrency: _prompts(concurrency) for concurrency in CONCURRENCIES}
     figures: Figures = {}
     for concurrency in CONCURRENCIES:
-        figures |= _compared(_prompts(concurrency), concurrency, scale)
-    prompts_of = {concurrency: _prompts(concurrency) for concurrency in CONCURRENCIES}
+        figures |= _compared(prompts_of[concurrency], concurrency, scale)
     figures |= engine_servers.compared(WEIGHTS / "expert", prompts_of, scale.num_output, scale.repeats)
     figures |= _speculation(scale.num_tasks)
     publish(

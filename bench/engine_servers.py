@@ -24,10 +24,12 @@ import numpy as np
 import psutil
 import tomli_w
 
+from conventions.processes import await_end
 from serving.backends import vllm
 from tokenjoule.configuration import free_port
 
 VARIABLE = "TOKENJOULE_VLLM_PYTHON"
+STOP_WITHIN_S = 60.0
 START_WITHIN_S = 900.0  # importing vLLM on a busy machine takes minutes
 NAME = "bench"
 Prompts = list[list[int]]
@@ -153,17 +155,15 @@ def _vllm(python: str, weights: Path, folder: Path) -> Iterator[Server]:
 def _started(command: list[str], port: int, folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
     log = folder / f"{port}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, **environment}, process_group=0
+        )
     try:
         _await_health(process, port, log)
         yield Server(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        await_end(process, STOP_WITHIN_S)
 
 
 def _await_health(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

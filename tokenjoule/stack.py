@@ -3,7 +3,6 @@
 Every process of ours prints ``ready <name> <url>`` when it serves; anything else on its output goes to its log file.
 """
 
-import contextlib
 import itertools
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 
 from conventions import settings
 from conventions.errors import TokenjouleError
+from conventions.processes import await_end
 
 START_TIMEOUT_S = 300.0  # importing torch or vLLM on a cold, busy machine takes minutes at worst
 STOP_TIMEOUT_S = 30.0
@@ -106,7 +106,7 @@ class Stack:
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)
             for process in ending:
-                _await_end(process)
+                await_end(process, STOP_TIMEOUT_S)
 
     def _spawn(self, spec: Spec) -> Running:
         log = self._directory / f"{spec.name.replace(':', '-')}.log"
@@ -178,16 +178,6 @@ def _watch_output(running: Running, handle: Any) -> None:
 
 def _rank(spec: Spec) -> int:
     return _RANK.get(spec.name.partition(":")[0], len(_RANK))
-
-
-def _await_end(process: "subprocess.Popen[str]") -> None:
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    with contextlib.suppress(ProcessLookupError):  # what it started and left behind: its session is one group
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _failure(running: Running, what: str) -> str:

@@ -6,7 +6,6 @@ lives in a venv of its own and ``python`` names that venv's interpreter. Nothing
 """
 
 import argparse
-import contextlib
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from conventions import attributes, logs, settings
 from conventions.errors import UpstreamError
+from conventions.processes import await_end
 
 POLL_S = 0.25
 STOP_TIMEOUT_S = 20.0
@@ -79,7 +79,8 @@ def run(name: str, chosen: VllmSettings) -> int:
         print(f"ready engine:{name} http://{chosen.host}:{chosen.port}", flush=True)  # noqa: T201  the ready line
         code = process.wait()
     finally:
-        _end(process)
+        process.terminate()
+        await_end(process, STOP_TIMEOUT_S)
     return 0 if code == -signal.SIGTERM else code
 
 
@@ -99,20 +100,6 @@ def _healthy(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    with contextlib.suppress(
-        ProcessLookupError
-    ):  # stopped while it starts, it leaves its engine core and workers behind
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def main() -> None:

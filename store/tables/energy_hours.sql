@@ -1,5 +1,5 @@
 -- Roll-up of `energy_spent` to hours, without runs. An hour has rows here only while they agree with it, as in `request_hours`;
--- and only if every minute with joules has its slots.
+-- and only if every bucket with joules has its slots.
 CREATE TABLE IF NOT EXISTS {name} (
     bucket_ns   BIGINT NOT NULL,             -- UTC hour
     generation  BIGINT NOT NULL,

@@ -85,8 +85,8 @@ def load(name: str) -> Variant:
 
 
 def file_bytes(folder: Path) -> int:
-    """Bytes of a model's weight files on disk."""
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    """Bytes of a model's weight files on disk, exit heads included."""
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 
 def _placed(value: Any, models: Path) -> Any:
