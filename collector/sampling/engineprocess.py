@@ -1,7 +1,8 @@
-"""CPU seconds of one engine's process tree, across exits and restarts.
+"""CPU seconds of one engine's process tree, from when it is found until its listener is gone.
 
-The total never falls: what a process used stays counted after it ended. What it used between the last reading and its
-end is not seen.
+The total never falls: what a child used stays counted after it ended. A tree that is found anew counts from 0 with a
+start time of its own, and while there is none nothing is said: what was used from the last reading to the end, and
+from a new beginning to the first reading, is unknown and not 0.
 """
 
 import time
@@ -19,17 +20,17 @@ class EngineProcess:
     def __init__(self, engine: str, port: int) -> None:
         self._engine = engine
         self._tree = ProcessTree(port)
-        self._start_ns = time.time_ns()
+        self._start_ns = 0
         self._last_s: dict[psutil.Process, float] = {}  # a Process is hashed by pid and creation time
         self._total_s = 0.0
-        self._was_found = False
 
     def read(self) -> list[Sample]:
-        """CPU seconds since this source was made; nothing until the engine was found once."""
+        """CPU seconds since the engine was found; nothing while it is not there."""
         members, is_known = self._tree.members()
+        if not is_known:
+            self._start_ns, self._total_s = time.time_ns(), 0.0
         self._last_s = {process: self._add(process, is_known=is_known) for process in members}
-        self._was_found = self._was_found or bool(members)
-        if not self._was_found:
+        if not members:
             return []
         return [Sample(PROCESS_CPU_TIME, self._total_s, time.time_ns(), self._start_ns, engine=self._engine)]
 

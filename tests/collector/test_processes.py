@@ -74,15 +74,20 @@ def test_children_are_counted_and_stay_counted_after_they_end() -> None:
         end(process)
 
 
-def test_an_engine_is_found_again_after_a_restart() -> None:
+def test_a_restarted_engine_counts_anew_and_nothing_is_said_between() -> None:
     process, port = start()
     watched = EngineProcess("scout", port)
     first = watched.read()[0]
     end(process)
-    assert watched.read()[0].value >= first.value  # nothing used, nothing forgotten
+    assert watched.read() == [], "0 J would be a claim about what it used before its end"
     process, _ = start(port)
     try:
-        assert watched.read()[0].value >= first.value
+        again = watched.read()[0]
+        assert again.value == 0.0
+        assert again.start_ns > first.time_ns, "a reader must see that the counter began anew"
+        say(process)
+        assert hear(process) == "done"
+        assert watched.read()[0].start_ns == again.start_ns
     finally:
         end(process)
 
