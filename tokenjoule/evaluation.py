@@ -1,6 +1,7 @@
-"""``tokenjoule evaluate``: each variant put on in turn, asked every held-out question, and priced by the ledger.
+"""``tokenjoule evaluate``: the variants put on in turn, round by round, asked every question, and priced by the ledger.
 
-One collector throughout; engines of their own names per variant, so that the ledger keeps them apart.
+One collector throughout; engines of their own names per variant, so that the ledger keeps them apart. A variant is
+stopped between its rounds: no two share the machine, and however many there are, one fits.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +27,7 @@ from store import reading
 from tokenjoule import stack
 from tokenjoule.configuration import free_port
 from tokenjoule.demo import settle
-from training.evaluation import asking, calibration, scores, variant, verdict
+from training.evaluation import asking, calibration, rounds, scores, variant, verdict
 from training.evaluation.asking import Answer, Server
 from training.evaluation.questions import Question
 from training.evaluation.variant import Variant
@@ -46,6 +48,7 @@ class Plan:
     directory: Path
     variants: Sequence[str] = ()
     concurrency: int = 1
+    rounds: int = 4
     deployment: Path | None = None
 
 
@@ -67,20 +70,21 @@ def run(plan: Plan, console: Console) -> dict[str, Any]:
     """Ask every variant everything; the document that the sheet and ``--json`` are made of."""
     seats, skipped = _seats(plan)
     deployment = verdict.load(plan.deployment)
-    answers: dict[str, list[Answer]] = {}
     with collecting(plan, seats) as collector, progress_on(console) as progress:
-        for seat in seats:
-            with serving(seat, plan.models, plan.directory, collector) as server:
-                task = progress.add_task(seat.name, total=len(plan.questions))
-                told = lambda task=task: progress.advance(task)  # noqa: E731
-                answers[seat.name] = asking.ask(server, plan.questions, plan.concurrency, told)
+        found = _ask_in_rounds(plan, seats, collector, progress)
         settle(collector)
-        spent, source = prices(collector, [one for own in answers.values() for one in own])
-    rows = [_row(seat, plan, answers[seat.name], spent) for seat in seats]
+        spent, source = prices(collector, [one for own in found.values() for part in own for one in part])
+    answers = {name: rounds.joined(own) for name, own in found.items()}
+    rows = [_row(seat, plan, found[seat.name], spent) for seat in seats]
     return {
         "made_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "asked": {"from": plan.source, "questions": len(plan.questions), "concurrency": plan.concurrency},
+        "asked": {
+            "from": plan.source,
+            "questions": len(plan.questions),
+            "concurrency": plan.concurrency,
+            "rounds": len(next(iter(found.values()))),
+        },
         "energy_source": source,
         "deployment": dataclasses.asdict(deployment),
         "variants": rows,
@@ -88,6 +92,21 @@ def run(plan: Plan, console: Console) -> dict[str, Any]:
         "trade_offs": _trade_offs(seats, rows, answers, deployment),
         "verdict": verdict.judge(rows, deployment),
     }
+
+
+def _ask_in_rounds(
+    plan: Plan, seats: Sequence[Seat], collector: str, progress: Progress
+) -> dict[str, list[list[Answer]]]:
+    """The answers by variant and round."""
+    parts = rounds.parts(plan.questions, plan.rounds)
+    bars = {seat.name: progress.add_task(seat.name, total=len(plan.questions)) for seat in seats}
+    answers: dict[str, list[list[Answer]]] = {seat.name: [] for seat in seats}
+    for at, questions in enumerate(parts):
+        for seat in rounds.order(seats, at, len(parts)):
+            with serving(seat, plan.models, plan.directory / f"round-{at + 1}", collector) as server:
+                told = partial(progress.advance, bars[seat.name])
+                answers[seat.name].append(asking.ask(server, questions, plan.concurrency, told))
+    return answers
 
 
 @contextmanager
@@ -188,8 +207,11 @@ def _serving(seat: Seat, models: Path, collector: str | None) -> dict[str, Any]:
     return {"engines": engines, "gateway": gateway}
 
 
-def _row(seat: Seat, plan: Plan, answers: Sequence[Answer], spent: Mapping[str, scores.Spent]) -> dict[str, Any]:
+def _row(
+    seat: Seat, plan: Plan, by_round: Sequence[Sequence[Answer]], spent: Mapping[str, scores.Spent]
+) -> dict[str, Any]:
     """One variant's figures."""
+    answers = rounds.joined(by_round)
     return {
         "name": seat.name,
         "title": seat.variant.title,
@@ -198,6 +220,7 @@ def _row(seat: Seat, plan: Plan, answers: Sequence[Answer], spent: Mapping[str, 
         "exact": {name: dataclasses.asdict(found) for name, found in scores.quality(answers).items()},
         "latency": scores.latency(answers),
         "energy": scores.energy(answers, spent),
+        "per_request_j_by_round": [scores.energy(own, spent)["per_request_j"] for own in by_round],
         "answered_by": scores.answered_by(answers, spent),
         "weight_bytes": seat.variant.weight_bytes(plan.models),
         "file_bytes": sum(variant.file_bytes(plan.models / model) for model in seat.variant.engines),

@@ -20,31 +20,32 @@ _WORTH: Final = {True: "yes", False: "no", None: "not known"}
 
 def table(document: Document) -> RenderableType:
     """For a terminal."""
-    cells = [_cells(row) for row in document["variants"]]
+    cells = [_cells(row, quantity(row["energy"]["per_request_j"], "J")) for row in document["variants"]]
     tables = [_table(title, [0, *columns], cells) for title, columns in _blocks(document)]
     return Group(*tables, *(Text(line) for line in _notes(document)), Text(_decision(document), style="bold"))
 
 
 def markdown(document: Document) -> str:
     """For a page; the same figures."""
-    asked = document["asked"]
+    asked, allowed = document["asked"], document["deployment"]["quantisation"]
     lines = [
         "# Deployment sheet",
         "",
         f"`tokenjoule evaluate` wrote this page on {document['made_at']} ({document['machine']}): "
-        f"{asked['questions']} questions of `{asked['from']}`, {asked['concurrency']} at a time, greedy.",
+        f"{asked['questions']} questions of `{asked['from']}`, {asked['concurrency']} at a time, greedy, "
+        f"in {asked['rounds']} rounds.",
         "",
         f"**{_decision(document)}**",
         "",
-        *_markdown(_COLUMNS, [_cells(row) for row in document["variants"]]),
+        *_markdown(_COLUMNS, [_cells(row, _spread(row)) for row in document["variants"]]),
         "",
         *(f"* {note}" for note in _notes(document)),
         "",
         "## Quantisation, drafting and routing: what each buys",
         "",
-        f"Worth it: fewer joules per request, and at most {document['deployment']['quantisation']['max_loss']:.1%} of "
-        f"the answers lost ({document['deployment']['quantisation']['source']}). Only right: questions that only the "
-        "one or only the other answered rightly, with McNemar's exact p.",
+        f"Worth it: fewer joules per request in every round, and at most {allowed['max_loss']:.1%} of the answers lost "
+        f"({allowed['source']}); not known: the rounds do not agree. Only right: questions that only the one or only "
+        "the other answered rightly, with McNemar's exact p.",
         "",
         *_markdown(
             (
@@ -82,14 +83,14 @@ def _table(title: str, columns: Sequence[int], rows: Sequence[Sequence[str]]) ->
     return shown
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(row: Mapping[str, Any], per_request: str) -> tuple[str, ...]:
     latency, energy, exact = row["latency"], row["energy"], row["exact"]
     return (
         row["name"],
         *(_share(exact.get(name)) for name in ("easy", "hard")),
         _interval(exact["mix"]),
         *(_pair(latency, name) for name in ("ttft", "itl", "e2e")),
-        quantity(energy["per_request_j"], "J"),
+        per_request,
         quantity(energy["per_token_j"], "J"),
         quantity(energy["per_right_j"], "J"),
         _megabytes(row["weight_bytes"]),
@@ -99,8 +100,9 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _trade_off(row: Mapping[str, Any]) -> tuple[str, ...]:
     split = f"{row['only_right_here']} / {row['only_right_there']} ({row['p_value']:.2g})"
     return (
-        row["variant"], row["against"], _signed(row["exact"], " pp"), split, _signed(row["joules"]),
-        _signed(row["e2e_p50"]), _signed(row["bytes"]), _WORTH[row["worth_it"]],
+        row["variant"], row["against"], _signed(row["exact"], " pp"), split,
+        _range(row["joules"], row["joules_by_round"]), _signed(row["e2e_p50"]), _signed(row["bytes"]),
+        _WORTH[row["worth_it"]],
     )  # fmt: skip
 
 
@@ -109,8 +111,7 @@ def _notes(document: Document) -> list[str]:
         f"Joules are {_energy_quality(document)} (source {document['energy_source'] or 'none'}): active energy that "
         "the ledger attributes to the requests, all their attempts included, idle and gateway not.",
         "Times are the client's wall clock, on whatever else the machine did; weights are bytes in memory.",
-        "Variants ran one after another, in the order of the table: a change in the machine's other load looks like "
-        "theirs, in joules made of CPU time too. On a machine that was not quiet, trust large differences only.",
+        _turns(document["asked"]["rounds"]),
     ]
     for row in document["variants"]:
         if row["failed"]:
@@ -123,6 +124,18 @@ def _notes(document: Document) -> list[str]:
             notes.append(f"{row['name']}: answered by {shares}; {row['answered_by']['escalated']} after an escalation.")
     notes += [f"{one['name']} was not run: {one['why']}." for one in document["skipped"]]
     return notes
+
+
+def _turns(rounds: int) -> str:
+    if rounds > 1:
+        return (
+            f"Variants took turns: {rounds} rounds, each with a part of the questions and every other in the opposite "
+            "order. In brackets are the lowest and the highest round."
+        )
+    return (
+        "Variants ran one after another, in the order of the table: a change in the machine's other load looks like "
+        "theirs, in joules made of CPU time too. On a machine that was not quiet, trust large differences only."
+    )
 
 
 def _decision(document: Document) -> str:
@@ -151,6 +164,18 @@ def _interval(found: Mapping[str, Any]) -> str:
 def _pair(latency: Mapping[str, float | None], name: str) -> str:
     values = [latency[f"{name}_{at}_s"] for at in ("p50", "p95")]
     return " / ".join(UNKNOWN if one is None else f"{1000 * one:.3g}" for one in values) + " ms"
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+    """Joules per request, and in brackets the lowest and highest round."""
+    known = [one for one in row["per_request_j_by_round"] if one is not None]
+    told = quantity(row["energy"]["per_request_j"], "J")
+    return f"{told} [{quantity(min(known), 'J')}, {quantity(max(known), 'J')}]" if len(known) > 1 else told
+
+
+def _range(change: float | None, by_round: Sequence[float]) -> str:
+    told = _signed(change)
+    return f"{told} [{_signed(min(by_round), '')}, {_signed(max(by_round), '')}]" if len(by_round) > 1 else told
 
 
 def _signed(change: float | None, unit: str = " %") -> str:

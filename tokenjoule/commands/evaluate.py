@@ -29,6 +29,7 @@ def evaluate(
     questions: Questions = None,
     limit: Limit = None,
     concurrency: Concurrency = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns that the variants take, each with a part of them.")] = 4,
     deployment: Annotated[Path | None, typer.Option(help="TOML with the goal; default the shipped one.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write the sheet here as Markdown.", dir_okay=False)] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.", dir_okay=False)] = None,
@@ -51,7 +52,7 @@ def evaluate(
     document = run(
         Plan(
             config=config, models=models.resolve(), questions=asked, source=_shown(source), directory=folder.resolve(),
-            variants=names, concurrency=concurrency, deployment=deployment,
+            variants=names, concurrency=concurrency, rounds=rounds, deployment=deployment,
         ),
         console,
     )  # fmt: skip

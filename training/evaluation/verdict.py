@@ -54,20 +54,34 @@ Row = Mapping[str, Any]
 
 
 def trade_off(row: Row, against: Row, disagreement: Row, tolerance: Tolerance) -> dict[str, Any]:
-    """What ``row`` costs and saves beside ``against``; ``worth_it``: joules fall and no more is lost than allowed."""
+    """What ``row`` costs and saves beside ``against``; ``worth_it``: joules fall and no more is lost than allowed.
+
+    None where that is not known: no joules, or rounds that do not agree whether they fall.
+    """
     exact = row["exact"]["mix"]["share"] - against["exact"]["mix"]["share"]
     joules = _change(row["energy"]["per_request_j"], against["energy"]["per_request_j"])
-    worth_it = None if joules is None else joules < 0 and exact >= -tolerance.max_loss - _ROUNDING
+    pairs = zip(row["per_request_j_by_round"], against["per_request_j_by_round"], strict=True)
+    by_round = [change for one, other in pairs if (change := _change(one, other)) is not None]
     return {
         "variant": row["name"],
         "against": against["name"],
         "exact": exact,
         **disagreement,
         "joules": joules,
+        "joules_by_round": by_round,
         "e2e_p50": _change(row["latency"]["e2e_p50_s"], against["latency"]["e2e_p50_s"]),
         "bytes": _change(row["weight_bytes"], against["weight_bytes"]),
-        "worth_it": worth_it,
+        "worth_it": _is_worth_it(exact >= -tolerance.max_loss - _ROUNDING, by_round),
     }
+
+
+def _is_worth_it(keeps_answers: bool, by_round: Sequence[float]) -> bool | None:
+    if not by_round:
+        return None
+    falls = {change < 0 for change in by_round}
+    if not keeps_answers or falls == {False}:
+        return False
+    return True if falls == {True} else None
 
 
 def judge(rows: Sequence[Row], deployment: Deployment) -> dict[str, Any]:
@@ -92,6 +106,8 @@ def _reason(priced: Sequence[Row], able: Sequence[Row], deployed: Row | None, de
         best = max(priced, key=lambda row: row["exact"]["mix"]["share"])
         return f"no variant reaches {goal}; the best is {_told(best)}"
     said = [f"the cheapest of {len(able)} that reach {goal} is {_told(able[0])}"]
+    if agreed := _rounds_won(able):
+        said.append(agreed)
     if able[0]["exact"]["mix"]["low"] < deployment.goal.exact:
         said.append("its interval reaches below the goal")
     if deployed is None:
@@ -102,6 +118,15 @@ def _reason(priced: Sequence[Row], able: Sequence[Row], deployed: Row | None, de
         reaches = "reaches it too" if _reaches(deployed, deployment.goal) else "does not reach it"
         said.append(f"deployed is {_told(deployed)}, which {reaches}")
     return "; ".join(said)
+
+
+def _rounds_won(able: Sequence[Row]) -> str | None:
+    """In how many rounds the first was the cheapest; None with one round or nobody to compare."""
+    by_round = list(zip(*(row["per_request_j_by_round"] for row in able), strict=True))
+    priced = [costs for costs in by_round if None not in costs]
+    if len(able) < 2 or len(priced) < 2:
+        return None
+    return f"it was in {sum(costs[0] == min(costs) for costs in priced)} of {len(priced)} rounds"
 
 
 def _told(row: Row) -> str:

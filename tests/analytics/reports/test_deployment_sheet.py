@@ -21,13 +21,14 @@ def document(joules: float | None = 0.05) -> dict[str, Any]:
             "per_request_j": joules, "per_token_j": joules, "per_right_j": joules, "uncovered": 2,
             "quality": None if joules is None else "estimated",
         },
+        "per_request_j_by_round": [joules, joules and joules * 1.2],
         "answered_by": {"tiers": {"scout": 7, "expert": 3}, "escalated": 2},
         "weight_bytes": 3_200_000,
     }  # fmt: skip
     return {
         "made_at": "2026-11-21 12:00 UTC",
         "machine": "test",
-        "asked": {"from": "questions.jsonl", "questions": 10, "concurrency": 1},
+        "asked": {"from": "questions.jsonl", "questions": 10, "concurrency": 1, "rounds": 2},
         "energy_source": "model",
         "deployment": {"quantisation": {"max_loss": 0.01, "source": "a choice"}},
         "variants": [row],
@@ -41,7 +42,9 @@ def test_the_sheet_says_figures_quality_and_what_was_not_run() -> None:
     text = deployment.markdown(document())
     for told in (
         "| scout | 90.0 % | – | 90.0 % [60.0, 98.0] | 12.3 / 12.3 ms",
-        "50 mJ",
+        "| 50 mJ [50 mJ, 60 mJ] |",
+        "1 at a time, greedy, in 2 rounds.",
+        "Variants took turns: 2 rounds",
         "3.2 MB",
         "Joules are estimated (source model)",
         "scout: 1 requests failed and count as wrong.",
@@ -57,6 +60,21 @@ def test_unknown_joules_are_a_dash_and_not_a_zero() -> None:
     text = deployment.markdown(document(None))
     assert "| – | – | – | 3.2 MB |" in text
     assert "Joules are not known" in text
+
+
+def test_what_a_variant_saves_is_told_with_its_lowest_and_highest_round() -> None:
+    told = document()
+    told["trade_offs"] = [
+        {
+            "variant": "scout", "against": "expert", "exact": -0.01, "only_right_here": 0, "only_right_there": 1,
+            "p_value": 1.0, "joules": -0.2, "joules_by_round": [-0.35, 0.05], "e2e_p50": None, "bytes": -0.5,
+            "worth_it": None,
+        }
+    ]  # fmt: skip
+    text = deployment.markdown(told)
+    assert "| scout | expert | −1.0 pp | 0 / 1 (1) | −20.0 % [−35.0, +5.0] | – | −50.0 % | not known |" in text
+    told["asked"]["rounds"] = 1
+    assert "Variants ran one after another" in deployment.markdown(told)
 
 
 def calibrated() -> dict[str, Any]:

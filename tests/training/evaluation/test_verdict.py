@@ -1,5 +1,6 @@
 """What is right-sized: the cheapest variant that reaches the goal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ from training.evaluation import scores, verdict
 from training.evaluation.verdict import Deployment, Goal, Tolerance
 
 
-def row(name: str, right: int, joules: float | None, weights: int = 10) -> dict[str, Any]:
+def row(
+    name: str, right: int, joules: float | None, weights: int = 10, by_round: Sequence[float | None] | None = None
+) -> dict[str, Any]:
     found = scores.share(right, 100)
     return {
         "name": name,
         "exact": {"mix": {"share": found.share, "low": found.low, "high": found.high}},
         "energy": {"per_request_j": joules},
+        "per_request_j_by_round": [joules] * 3 if by_round is None else by_round,
         "latency": {"e2e_p50_s": 0.1},
         "weight_bytes": weights,
     }
@@ -61,6 +65,25 @@ def test_a_saving_is_worth_it_while_it_costs_no_more_answers_than_allowed(
     found = verdict.trade_off(row("int8", right, joules, 4), ROWS[2], {}, Tolerance(0.01, "test"))
     assert found["worth_it"] is worth_it
     assert found["bytes"] == pytest.approx(-0.6)
+
+
+@pytest.mark.parametrize(
+    ("by_round", "worth_it"),
+    [([4.0, 4.9, 3.0], True), ([4.0, 5.1, 3.0], None), ([5.0, 6.0, 7.0], False), ([4.0, None, 3.0], True)],
+)
+def test_a_saving_that_the_rounds_do_not_agree_on_is_not_known(
+    by_round: Sequence[float | None], worth_it: bool | None
+) -> None:
+    found = verdict.trade_off(row("int8", 99, 4.0, by_round=by_round), ROWS[2], {}, Tolerance(0.01, "test"))
+    assert found["worth_it"] is worth_it
+    assert len(found["joules_by_round"]) == len(by_round) - by_round.count(None)
+
+
+def test_the_verdict_says_in_how_many_rounds_the_chosen_was_the_cheapest() -> None:
+    rows = [row("middle", 92, 2.0, by_round=[1.5, 1.5, 3.0]), row("large", 99, 2.5, by_round=[2.5, 2.5, 2.5])]
+    assert "it was in 2 of 3 rounds" in verdict.judge(rows, deployment())["reason"]
+    assert "rounds" not in verdict.judge(rows[:1], deployment())["reason"]
+    assert "rounds" not in verdict.judge([row("middle", 92, 2.0, by_round=[2.0]), ROWS[0]], deployment())["reason"]
 
 
 def test_the_shipped_deployment_names_a_variant_that_exists() -> None:
