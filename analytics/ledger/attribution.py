@@ -2,8 +2,8 @@
 
 Pure: no clock, no I/O. Everything is computed on one grid over all points that were given and then cut to the window,
 so that splitting a window changes nothing. The formulas are in the modules it calls, in this order: ``series``
-(differences and gaps), ``devices`` (idle, pools), ``work`` and ``claims`` (what attempts computed), ``placement``
-(ticks into intervals), ``choice`` and ``fitting`` (constants), ``split`` (joules).
+(differences and gaps), ``devices`` and ``idle``, ``pools`` (CPU shares), ``work`` and ``claims`` (what attempts
+computed), ``placement`` (ticks into intervals), ``choice`` and ``fitting`` (constants), ``split`` (joules).
 """
 
 from collections.abc import Callable
@@ -16,14 +16,16 @@ import pyarrow.compute as pc
 
 from analytics.ledger import evidence
 from analytics.ledger.choice import Chosen, Pooled, Prior, choose
-from analytics.ledger.devices import Claimants, Device, Pool, balance, pools, read_devices
+from analytics.ledger.devices import Device, balance, read_devices
 from analytics.ledger.engines import Engine, read_engine
 from analytics.ledger.evidence import COUNTERS, Evidence
-from analytics.ledger.inputs import HISTORY_LIMIT_NS, Flags, Floats, Ints, LedgerInputs, LedgerResult
+from analytics.ledger.idle import idle_se
+from analytics.ledger.inputs import HISTORY_LIMIT_NS, Floats, Ints, LedgerInputs, LedgerResult
 from analytics.ledger.jobs import Leg, on_device, presence, read_legs
+from analytics.ledger.pools import Claimants, Pool, divide
 from analytics.ledger.rows import Rows
 from analytics.ledger.series import edges_ns
-from analytics.ledger.split import split
+from analytics.ledger.split import Doubt, split
 from analytics.ledger.work import Work, work_of
 
 
@@ -91,26 +93,30 @@ def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
     read = _reader(site, device)
     slack = float(np.median(np.diff(device.energy.times)))
     visible = {name: evidence.visible(site.work[name], site.edges, slack) for name in engines}
-    at_work = _at_work([read(COUNTERS, name) for name in engines], list(visible.values()), len(site.edges) - 1)
+    at_work = np.zeros((len(engines), len(site.edges) - 1), np.bool_)
+    for row, name in enumerate(engines):
+        at_work[row] = read(COUNTERS, name).work.any(axis=1) | visible[name]
     prior = Prior(site.inputs.models, device.name)
     legs = on_device(site.legs, device.kind, device.name, device.host)
-    working = (at_work > 0) | presence(legs, site.edges).any(axis=0)
-    whole = balance(device, site.inputs.points, site.edges, working, prior.idle_w)
-    rows.place(device, whole.estimated)
+    working = np.asarray(at_work.any(axis=0) | presence(legs, site.edges).any(axis=0))
+    whole = balance(device, site.inputs.points, site.edges, working, prior.idle)
+    division = divide(device, site.inputs.points, Claimants(engines, at_work, legs), whole.active, site.edges)
+    estimated = whole.estimated | division.estimated
+    rows.place(device, estimated)
     overhead = whole.active.copy()
-    claimants = Claimants(engines, at_work, legs)
-    shared, jobs = pools(device, site.inputs.points, claimants, whole.active, site.edges)
-    for job in jobs:
+    for job in division.jobs:
         overhead -= job.joules
         rows.add_job(device, job, whole.known)
-    for pool in shared:
-        pooled = Pooled(pool.engines, read, visible)
-        chosen = choose(pooled, pool.active, whole.known, prior, site.inputs.settings.rule)
+    for pool in division.pools:
         overhead -= pool.active
+        known = whole.known & pool.known
+        rule = site.inputs.settings.rule
+        chosen = choose(Pooled(pool.engines, read, visible), pool.active, known, ~estimated, prior, rule)
         rows.add_models(device, pool.engines, chosen, whole)
-        unexplained = _add_pool(site, device, pool, chosen, rows)
-        rows.add_no_work(device, pool.engines, np.where(whole.known, unexplained, 0.0))
-    rows.add_device(device, whole, np.maximum(overhead, 0.0))
+        doubt = Doubt(estimated, idle_se(whole.idle_w, whole.idle_basis) * np.diff(site.edges))
+        unexplained = _add_pool(site, device, pool, chosen, doubt, rows)
+        rows.add_no_work(device, pool.engines, np.where(known, unexplained, 0.0))
+    rows.add_device(device, whole, np.maximum(overhead, 0.0), division.unshared)
 
 
 def _reader(site: _Site, device: Device) -> Callable[[str, str], Evidence]:
@@ -126,23 +132,15 @@ def _reader(site: _Site, device: Device) -> Callable[[str, str], Evidence]:
     return read
 
 
-def _add_pool(site: _Site, device: Device, pool: Pool, chosen: list[Chosen], rows: Rows) -> Floats:
+def _add_pool(site: _Site, device: Device, pool: Pool, chosen: list[Chosen], doubt: Doubt, rows: Rows) -> Floats:
     """Adds what the pool's engines did, rule by rule; returns its active energy that no work explains."""
     unexplained = pool.active.copy()
     for rule in chosen:
-        shares, explained = split(pool.active * rule.intervals, rule.evidence, rule.fit)
+        shares, explained = split(pool.active * rule.intervals, rule.evidence, rule.fit, doubt)
         unexplained[explained & rule.intervals] = 0.0
         for engine, share in zip(pool.engines, shares, strict=True):
             rows.add_share(device, engine, rule, share, site.work[engine])
     return unexplained
-
-
-def _at_work(counters: list[Evidence], visible: list[Flags], intervals: int) -> Floats:
-    """How many engines have work in each interval."""
-    working: Floats = np.zeros(intervals)
-    for one, seen in zip(counters, visible, strict=True):
-        working += one.work.any(axis=1) | seen
-    return working
 
 
 def _sharing(site: _Site, device: Device) -> tuple[str, ...]:

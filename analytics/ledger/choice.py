@@ -48,10 +48,12 @@ class Pooled:
         return found, np.ones(len(found[0].known), np.bool_)
 
 
-def choose(pooled: Pooled, active: Floats, known: Flags, prior: "Prior", rule: str) -> list[Chosen]:
-    """Rules in order, each for the intervals that the ones before it left. ``known``: intervals with energy.
+def choose(pooled: Pooled, active: Floats, known: Flags, placed: Flags, prior: "Prior", rule: str) -> list[Chosen]:
+    """Rules in order, each for the intervals that the ones before it left.
 
-    A named ``rule`` goes first; what it cannot split falls to the others. Raises ``PluginError`` for an unknown one.
+    ``known``: intervals with energy; ``placed``: those whose energy is known to fall there, on which constants are
+    found. A named ``rule`` goes first; what it cannot split falls to the others. Raises ``PluginError`` for one that is
+    unknown.
     """
     remaining = known.copy()
     chosen = []
@@ -64,7 +66,7 @@ def choose(pooled: Pooled, active: Floats, known: Flags, prior: "Prior", rule: s
         usable = usable & remaining
         before = prior.fit(name, pooled.engines)
         work = np.stack([one.work for one in evidence], axis=1)
-        fit = loaded.fit(work, active, usable, before) if usable.any() else None
+        fit = loaded.fit(work, active, usable & placed, before) if usable.any() else None
         if fit is not None:
             kept = tuple(silenced(one, usable) for one in evidence)
             fresh = fit is not before and not fit.anchored
@@ -81,7 +83,7 @@ class Prior:
         rows = [] if models is None else models.sort_by("fitted_at").to_pylist()
         mine = [row for row in rows if row["device"] == device]
         self._newest.update({(row["method"], row["engine"]): row for row in mine})
-        self.idle_w: float | None = mine[-1]["idle_w"] if mine else None
+        self.idle = (float(mine[-1]["idle_w"]), str(mine[-1].get("idle_basis"))) if mine else None  # W and its basis
 
     def fit(self, method: str, engines: tuple[str, ...]) -> Fit | None:
         """Constants of all ``engines`` by ``method``; None when one is missing.

@@ -38,7 +38,8 @@ class Ticks:
     times: Floats  # (n + 1,) seconds from the origin
     increments: Floats  # (n, components)
     running_steps: Floats  # (n,); NaN: not exported
-    valid: Flags  # (n,)
+    valid: Flags  # (n,): counted, nothing restarted
+    long: Flags  # (n,): nobody said for too long when in it the work was done
     decode_is_generated: bool  # decode counts output tokens, the first included (stock vLLM)
 
 

@@ -38,15 +38,15 @@ def _ticks(counters: dict[str, Series], *, generated: bool) -> Ticks:
     times: Floats = covered[0].times if covered else np.zeros(1)
     size = len(times) - 1
     increments, running = np.full((size, NUM_COMPONENTS), np.nan), np.full(size, np.nan)
-    valid = np.full(size, bool(covered))
+    valid, long = np.full(size, bool(covered)), np.zeros(size, np.bool_)
     for component, metric in enumerate(COUNTERS):
         if counters[metric].covers:
             increments[:, component], known = counters[metric].between(times)
-            valid &= known & ~_wide(counters[metric], times)
+            valid, long = valid & known, long | _wide(counters[metric], times)
     if counters[RUNNING_STEPS].covers:
         running, known = counters[RUNNING_STEPS].between(times)
         valid &= known
-    return Ticks(times, increments, running, valid, generated)
+    return Ticks(times, increments, running, valid, long, generated)
 
 
 def _wide(counter: Series, times: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -6,14 +6,14 @@ from typing import Final
 
 import numpy as np
 
-from analytics.ledger.claims import Claims, busy_time, claim, reconcile, summed
+from analytics.ledger.claims import Claims, Ticks, busy_time, claim, reconcile, summed
 from analytics.ledger.components import NUM_COMPONENTS
 from analytics.ledger.engines import Engine
 from analytics.ledger.inputs import Flags, Floats
 from analytics.ledger.pace import paced
 from analytics.ledger.placement import Placed, place_claims, placement, straddling
 from analytics.ledger.progress import ended
-from analytics.ledger.series import Series
+from analytics.ledger.series import Series, widest
 from analytics.ledger.work import Work
 
 COUNTERS: Final = "counters"
@@ -35,7 +35,8 @@ class Evidence:
 
 def from_counters(engine: Engine, work: Work, meter: Series, edges: Floats) -> Evidence:
     """The engine's counters, claimed by ``work``; not known where an export is missing or the engine restarted."""
-    ticks, samples = engine.ticks, straddling(meter.times, edges)
+    samples = straddling(meter.times, edges)
+    ticks = _placeable(engine.ticks, samples)
     cells = np.union1d(ticks.times, samples[(samples > ticks.times[0]) & (samples < ticks.times[-1])])
     tick_of = np.searchsorted(ticks.times, cells[:-1], "right") - 1
     claims = claim(work, cells, engine.steps.times, engine.steps.values, generated=ticks.decode_is_generated)
@@ -45,6 +46,20 @@ def from_counters(engine: Engine, work: Work, meter: Series, edges: Floats) -> E
     placed, unclaimed = place_claims(claims, claimed_at), rest_at.place(rest * ticks.valid[:, None])
     exports = max(1.0, float(np.median(np.diff(edges)) / np.median(np.diff(ticks.times)))) if len(ticks.valid) else 1.0
     return Evidence(_work(placed, unclaimed), unclaimed, placed, rest_at.complete, exports)
+
+
+def _placeable(ticks: Ticks, samples: Floats) -> Ticks:
+    """``ticks`` of which a long one is valid only where all but a usual tick of it lies between two of ``samples``.
+
+    When both the exports and the meter were silent it does not matter when in the silence the work was done.
+    """
+    valid = ticks.valid.copy()
+    for tick in np.flatnonzero(ticks.long):
+        begin, end = ticks.times[tick], ticks.times[tick + 1]
+        inside = samples[np.searchsorted(samples, begin, "right") : np.searchsorted(samples, end, "left")]
+        together = np.diff(np.concatenate([[begin], inside, [end]])).max()
+        valid[tick] &= end - begin - together <= widest(ticks.times)
+    return replace(ticks, valid=valid)
 
 
 def from_spans(work: Work, meter: Series, edges: Floats, *, busy: bool = False) -> Evidence:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from analytics.ledger.inputs import Floats
+from analytics.ledger.placement import Spread
 
 JOB_COLUMNS: Final = ("job", "leg", "within", "host", "devices", "time_ns", "start_ns", "value")
 """``value``: CPU seconds of the leg since ``start_ns``; ``devices``: its GPUs as a JSON list; ``within``: a leg."""
@@ -33,9 +34,9 @@ class Leg:
     times: Floats
     cpu_s: Floats
 
-    def spent(self, edges: Floats) -> Floats:
-        """CPU seconds per interval; none before the start and after the last report."""
-        return np.diff(np.interp(edges, self.times, self.cpu_s))
+    def at(self, moments: Floats) -> Floats:
+        """CPU seconds by ``moments``; none before the start and after the last report."""
+        return np.interp(moments, self.times, self.cpu_s)
 
     def present(self, edges: Floats) -> Floats:
         """The share of each interval in which the leg ran."""
@@ -67,9 +68,9 @@ def on_device(legs: Sequence[Leg], kind: str | None, device: str, host: str | No
     return [leg for leg in legs if host is None or leg.host in (None, host)]
 
 
-def own_cpu_seconds(legs: Sequence[Leg], edges: Floats) -> Floats:
+def own_cpu_seconds(legs: Sequence[Leg], spread: Spread) -> Floats:
     """(legs, intervals): CPU seconds of each leg without those of the legs within it."""
-    spent = np.array([leg.spent(edges) for leg in legs]).reshape(len(legs), len(edges) - 1)
+    spent = np.array([spread(leg.at) for leg in legs]).reshape(len(legs), spread.intervals)
     own = spent.copy()
     place = {leg.name: index for index, leg in enumerate(legs)}
     for index, leg in enumerate(legs):

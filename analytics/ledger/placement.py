@@ -7,6 +7,7 @@ period from where it ran. Work that nobody claims is known per export only and i
 tick.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +50,23 @@ def placement(cells: Floats, valid: Flags, meter: Series, edges: Floats) -> Plac
     if meter.shape is None:
         return Placement(even, complete)
     return Placement(sparse.csr_array(on_samples @ _overlap(meter.places(samples), meter.places(edges))), complete)
+
+
+class Spread:
+    """Puts what another counter counted into the intervals between ``edges`` as ``meter`` puts its energy there.
+
+    What was counted between two samples of the meter is spread over them like their joules, so that in a hole of the
+    meter both are what they are over all of it.
+    """
+
+    def __init__(self, meter: Series, edges: Floats) -> None:
+        self.intervals = len(edges) - 1
+        self._samples = straddling(meter.times, edges)
+        self._of_samples, self._of_edges = meter.places(self._samples), meter.places(edges)
+
+    def __call__(self, counted: Callable[[Floats], Floats]) -> Floats:
+        """Increments per interval of ``counted``, the total by any moment; none outside the meter's samples."""
+        return np.diff(np.interp(self._of_edges, self._of_samples, counted(self._samples)))
 
 
 def _overlap(begin: Floats, end: Floats) -> sparse.csr_array:

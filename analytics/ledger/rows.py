@@ -10,6 +10,7 @@ from analytics.ledger.choice import Chosen
 from analytics.ledger.components import CONSTANTS, PUBLISHED
 from analytics.ledger.devices import Balance, Device
 from analytics.ledger.fitting import Fit
+from analytics.ledger.idle import GUESSED
 from analytics.ledger.inputs import Flags, Floats, Ints, LedgerInputs, LedgerResult
 from analytics.ledger.jobs import JobShare
 from analytics.ledger.requests import QUALITIES
@@ -41,6 +42,7 @@ COMPONENTS: Final = ("steps", "prefill", "decode", "context")
 UNCLAIMED: Final = "unclaimed"
 NO_WORK: Final = "no_work"
 OVERHEAD: Final = "overhead"
+UNSHARED: Final = "unshared"
 GAP: Final = "gap"
 MEASURED, ESTIMATED, _ = QUALITIES
 
@@ -60,7 +62,7 @@ class Rows:
         self._estimated: dict[str, Flags] = {}
 
     def place(self, device: Device, estimated: Flags) -> None:
-        """Says in which intervals of ``device`` only power tells where its joules fall; call it before adding any."""
+        """Says in which intervals of ``device`` joules are no measurement; call it before adding any."""
         self._estimated[device.name] = estimated
 
     def add_share(self, device: Device, engine: str, rule: Chosen, share: Share, work: Work) -> None:
@@ -88,12 +90,16 @@ class Rows:
         engine = engines[0] if len(engines) == 1 else None
         self._add(device, rows, _unattributed(joules[rows]), engine=engine, reason=NO_WORK)
 
-    def add_device(self, device: Device, whole: Balance, overhead: Floats) -> None:
-        """Idle energy and what no engine's process used; a row without joules for every gap."""
+    def add_device(self, device: Device, whole: Balance, overhead: Floats, unshared: Flags) -> None:
+        """Idle energy and what no engine's process used, or may have; a row without joules for every gap."""
         rows = np.flatnonzero(self._inside & whole.known)
         left, idle = overhead[rows], whole.idle[rows]
-        reason = _reasons(left, OVERHEAD)
-        self._add(device, rows, _unattributed(left) | {"idle_j": idle, "total_j": idle + left}, reason=reason)
+        reason = [
+            None if joules <= 0 else UNSHARED if unsure else OVERHEAD
+            for joules, unsure in zip(left, unshared[rows], strict=True)
+        ]
+        values = _unattributed(left) | {"idle_j": idle, "total_j": idle + left}
+        self._add(device, rows, values, reason=reason, estimated=whole.idle_basis in GUESSED)
         times = device.energy.times
         measured = (self._edge_s[:-1] >= times[0]) & (self._edge_s[1:] <= times[-1])
         gaps = np.flatnonzero(self._inside & measured & ~whole.known)
@@ -121,7 +127,7 @@ class Rows:
 
     def _add(
         self, device: Device, rows: Ints, values: dict[str, Any], *, reason: Any, engine: str | None = None,
-        method: str = "none",
+        method: str = "none", estimated: bool = False,
     ) -> None:  # fmt: skip
         size = len(rows)
         zeros = np.zeros(size)
@@ -129,7 +135,7 @@ class Rows:
         said = {"device": device.name, "engine": engine, "method": method}
         said |= {"source": device.source, "scope": device.scope}
         columns = joules | {key: [value] * size for key, value in said.items()} | values
-        columns["quality"] = _qualities(device.quality, self._estimated[device.name][rows])
+        columns["quality"] = _qualities(device.quality, self._estimated[device.name][rows] | estimated)
         columns["unattributed_reason"] = [reason] * size if isinstance(reason, str) else reason
         columns |= {"started_at": self._edges.take(rows), "ended_at": self._edges.take(rows + 1)}
         filled = {name: columns.get(name, [None] * size) for name in INTERVALS.names}
@@ -172,7 +178,7 @@ class Rows:
 
 
 def _qualities(quality: str, estimated: Flags) -> list[str]:
-    """What is measured is an estimate where its place is one; what is simulated stays so."""
+    """What is measured is an estimate where its place or its idle part is one; what is simulated stays so."""
     return [ESTIMATED if quality == MEASURED and one else quality for one in estimated]
 
 

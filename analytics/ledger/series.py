@@ -2,7 +2,10 @@
 
 A counter that goes back, or whose start time changes, was restarted: the pair of samples around it is broken and any
 interval that touches it has no difference. It is never taken for a wrap and never for a negative. Between two samples
-it grows evenly, or, where power of the moment is known beside it, as that says (``shape``).
+it grows evenly, or, where power of the moment is known beside it, as that says (``shape``). Over a hole between two
+samples the counter counted on: its joules are metered, only when they were spent is not. They are spread over the hole,
+``placement`` spreads the work done in it the same way, and so the intervals that the hole touches are split as one.
+Sums of power readings (sources that end in ``.power``) know nothing of a hole: there nothing is spread.
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from analytics.ledger.shape import Shape
 
 BRACKET_PERIODS: Final = 2.5  # an edge must lie between samples no further apart: one missing sample, with jitter
 BRACKET_FLOOR_S: Final = 0.5  # for fast samplers: a hiccup this short misplaces little of a 2 s interval
+BESIDE_S: Final = 0.02  # an edge so close to a sample lies on it: 1 % of the shortest interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,9 @@ class Series:
     times: Floats
     values: Floats
     broken: Flags  # per pair of neighbouring samples: restarted in between
-    wide: Flags  # per pair: too far apart to interpolate evenly between
+    wide: Flags  # per pair: too far apart to say when between them it grew
     shape: Shape | None = None
+    counts_on: bool = True  # in a hole between two samples; False: it is a sum of readings, which were missing then
 
     @property
     def covers(self) -> bool:
@@ -50,25 +55,33 @@ class Series:
     def between(self, edges: Floats) -> tuple[Floats, Flags]:
         """Differences over the intervals between ``edges``, and which of them are known.
 
-        Known: both edges lie on a sample, between two that are not too far apart, or where power tells how energy was
-        spent between two that are; and nothing restarted in between. A hole inside an interval does no harm: the
-        counter counted on.
+        Known: inside the samples, and nothing restarted in between. Of a series that does not count on in a hole,
+        moreover, no edge lies in one, unless power tells how energy was spent there. A hole inside an interval does no
+        harm.
         """
         if not self.covers:
             return np.zeros(len(edges) - 1), np.zeros(len(edges) - 1, np.bool_)
         known = (edges[:-1] >= self.times[0]) & (edges[1:] <= self.times[-1])
         first = np.searchsorted(self.times, edges, "right") - 1  # the sample at or before an edge
         last = np.searchsorted(self.times, edges, "left")  # the sample at or after it
-        lost = self._in_hole(edges) & ~self._shaped(edges)
+        lost = self.in_hole(edges) & ~self._shaped(edges) & (not self.counts_on)
         breaks = np.concatenate([[0], np.cumsum(self.broken)])
         size = len(breaks) - 1
         restarted = breaks[np.clip(last[1:], 0, size)] - breaks[np.clip(first[:-1], 0, size)]
         return np.diff(self.at(edges)), known & ~lost[:-1] & ~lost[1:] & (restarted == 0)
 
     def estimated(self, edges: Floats) -> Flags:
-        """Intervals with an edge that only power places: their sum is metered, where it falls is an estimate."""
-        unsure = self._in_hole(edges) & self._shaped(edges)
+        """Intervals with an edge in a hole: what they and their neighbours sum to is metered, how it falls is not."""
+        if not self.covers:
+            return np.zeros(len(edges) - 1, np.bool_)
+        unsure = self.in_hole(edges)
         return np.asarray(unsure[:-1] | unsure[1:])
+
+    def in_hole(self, moments: Floats) -> Flags:
+        """Moments between two samples that are too far apart, and not beside one of them."""
+        after = np.clip(np.searchsorted(self.times, moments, "left"), 1, len(self.times) - 1)
+        inside = (moments - self.times[after - 1] > BESIDE_S) & (self.times[after] - moments > BESIDE_S)
+        return np.asarray(inside & self.wide[after - 1])
 
     def _progress(self, moments: Floats) -> tuple[Ints, Floats]:
         """The pair of samples around each moment, and the share of its energy spent by then."""
@@ -79,24 +92,18 @@ class Series:
         joules = self.values[pair + 1] - self.values[pair]
         return pair, self.shape.spent(begin, end, joules, np.clip(moments, begin, end))
 
-    def _in_hole(self, moments: Floats) -> Flags:
-        """Moments between two samples that are too far apart."""
-        first = np.searchsorted(self.times, moments, "right") - 1
-        last = np.searchsorted(self.times, moments, "left")
-        return np.asarray((first != last) & self.wide[np.clip(first, 0, len(self.wide) - 1)])
-
     def _shaped(self, moments: Floats) -> Flags:
         """Moments in a pair of samples all through which power was read as often as the counter should have been."""
         if self.shape is None:
             return np.zeros(len(moments), np.bool_)
         pair = np.clip(np.searchsorted(self.times, moments, "right") - 1, 0, len(self.times) - 2)
-        return self.shape.covers(self.times[pair], self.times[pair + 1], _widest(self.times))
+        return self.shape.covers(self.times[pair], self.times[pair + 1], widest(self.times))
 
 
-def series(points: pa.Table, origin_ns: int, power: pa.Table | None = None) -> Series:
+def series(points: pa.Table, origin_ns: int, power: pa.Table | None = None, *, counts_on: bool = True) -> Series:
     """The series of one counter from its data points (``time_ns``, ``start_ns``, ``value``), in any order.
 
-    Points sent twice count once. ``power``: points of the device's power of the moment.
+    Points sent twice count once. ``power``: points of the device's power of the moment. ``counts_on``: see ``Series``.
     """
     times_ns, starts_ns, values = (_numbers(points, name) for name in ("time_ns", "start_ns", "value"))
     order = np.lexsort((values, times_ns))
@@ -106,10 +113,10 @@ def series(points: pa.Table, origin_ns: int, power: pa.Table | None = None) -> S
     broken = (steps < 0) | (np.diff(starts_ns[order]) != 0)
     rebased = np.concatenate([np.zeros(min(1, len(order))), np.cumsum(np.where(broken, 0.0, steps))])
     shape = None if power is None else _shape(power, origin_ns)
-    return Series(times.astype(np.float64), rebased, broken, gaps > _widest(times), shape)
+    return Series(times.astype(np.float64), rebased, broken, gaps > widest(times), shape, counts_on)
 
 
-def _widest(times: Floats) -> float:
+def widest(times: Floats) -> float:
     """How far apart two samples may be for an edge between them, in seconds."""
     return max(BRACKET_FLOOR_S, BRACKET_PERIODS * float(np.median(np.diff(times)))) if len(times) > 1 else 0.0
 

@@ -22,6 +22,7 @@ FIRST_STEP: Final = 0.5  # of b: experts that wake with a prompt (energy.md §3.
 FORM: Final = 0.019  # relative; median error of a + b/B over 19 groups of models on H100 (energy.md §3.3)
 NOISE_FLOOR: Final = 0.5  # of the fit's residual: an interval that happens to agree is no better measured
 STEPWISE: Final = [STEPS, DECODE, DECODE_CONTEXT]
+HOLE_NOISE: Final = 2.0  # of the fit's residual: an interval in a hole has a residual of its own, and nobody metered it
 NEGLIGIBLE: Final = 1e-12  # of the pool's mean prediction: rounding of placed work, not work
 
 
@@ -39,7 +40,15 @@ class Share:
     variance_j2: Floats  # (entries,); NaN: not stated
 
 
-def split(active: Floats, evidence: tuple[Evidence, ...], fit: Fit) -> tuple[list[Share], Flags]:
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What makes the active energy of intervals unsure, whatever the rule."""
+
+    estimated: Flags  # metered together with its neighbours, placed by estimate
+    idle_j: Floats  # standard error of active energy from an idle power that nobody saw
+
+
+def split(active: Floats, evidence: tuple[Evidence, ...], fit: Fit, doubt: Doubt) -> tuple[list[Share], Flags]:
     """Shares per engine, and the intervals in which the pool's work explains its active energy at all."""
     predicted = np.stack([one.work @ fit.constants[row] for row, one in enumerate(evidence)])
     whole = predicted.sum(axis=0)
@@ -51,7 +60,9 @@ def split(active: Floats, evidence: tuple[Evidence, ...], fit: Fit) -> tuple[lis
     shares = []
     for row, one in enumerate(evidence):
         joules = one.claims.parts * fit.constants[row] * scale[one.claims.intervals][:, None]
-        variance = _variance(row, one, fit, flat, whole, active) + (unseen * joules.sum(axis=1)) ** 2
+        noise = _noise(active - whole, fit, doubt)
+        variance = _variance(row, one, fit, flat, whole, active, noise)
+        variance += (unseen * joules.sum(axis=1)) ** 2 + _idle(one, joules, active, doubt)
         claimed = np.bincount(one.claims.intervals, joules.sum(axis=1), len(active)).astype(np.float64)
         unclaimed = scale * (one.unclaimed @ fit.constants[row])
         entries = (one.claims.attempts, one.claims.intervals, joules, variance)
@@ -59,18 +70,26 @@ def split(active: Floats, evidence: tuple[Evidence, ...], fit: Fit) -> tuple[lis
     return shares, explained
 
 
-def _variance(row: int, one: Evidence, fit: Fit, flat: Floats, whole: Floats, active: Floats) -> Floats:
+def _noise(residual: Floats, fit: Fit, doubt: Doubt) -> Floats:
+    """What an interval's energy may be off by, in joules: its own residual, at least a part of the usual one."""
+    return np.maximum(
+        np.abs(residual), np.where(doubt.estimated, HOLE_NOISE, NOISE_FLOOR) * (fit.residual_rms_j or 0.0)
+    )
+
+
+def _variance(row: int, one: Evidence, fit: Fit, flat: Floats, whole: Floats, active: Floats, noise: Floats) -> Floats:
     """Variance of each entry's joules, in J²; NaN when the rule states no error. The sum of
 
     1. the constants' covariance, through the gradient of share · active (delta method);
     2. the form: what the entry would get by constants fitted on alike intervals alone (``fitting._local``), and
        FORM of each component by itself, which is how far the affine form is off where it was published;
-    3. the meter: the interval's own residual, at least NOISE_FLOOR of the usual one, in proportion to the share;
+    3. the meter: ``noise``, in proportion to the share;
     4. granularity: at every export one step may be counted on either side, and what it carries with it;
     5. a step that carries a prompt may cost more or less than b, and the prompt is the reason;
     6. steps that nobody claims: the visible may have shared theirs with them or not (uniform).
 
-    Where spans are all there is, ``split`` adds what requests without spans may have used (``unseen``).
+    Where spans are all there is, ``split`` adds what requests without spans may have used (``unseen``), and on a device
+    that never rested what its idle power may be wrong by.
     """
     entries, parts = one.claims.intervals, one.claims.parts
     if fit.covariance is None or fit.residual_rms_j is None:
@@ -87,9 +106,16 @@ def _variance(row: int, one: Evidence, fit: Fit, flat: Floats, whole: Floats, ac
         alternative = local.constants[local.group]  # (intervals, columns)
         explained = ratio(active, (flat * alternative).sum(axis=1))
         variance += ((parts * alternative[entries, columns]).sum(axis=1) * explained[entries] - joules) ** 2
-    noise = np.maximum(np.abs(active - whole), NOISE_FLOOR * fit.residual_rms_j)
     variance += ((parts @ own) * ratio(noise, whole)[entries]) ** 2
     return np.asarray(variance + _unseen(one, own) * per_joule**2)
+
+
+def _idle(one: Evidence, joules: Floats, active: Floats, doubt: Doubt) -> Floats:
+    """Variance from an idle power nobody saw, per entry: what it hides is the steps' or everybody's, nobody knows."""
+    entries = one.claims.intervals
+    of_steps = one.claims.parts[:, STEPS] * ratio(doubt.idle_j, one.work[:, STEPS])[entries]
+    in_proportion = joules.sum(axis=1) * ratio(doubt.idle_j, active)[entries]
+    return np.asarray(of_steps**2 + in_proportion**2)
 
 
 def _unseen(one: Evidence, own: Floats) -> Floats:

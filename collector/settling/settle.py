@@ -27,7 +27,8 @@ from collector.settings import SettleSettings
 from collector.settling import jobs
 from collector.settling.buckets import Buckets, buckets_of, runs_of, sharing_a_wide_one, start_buckets
 from collector.settling.news import FRESH_ROWS, News, Reader
-from collector.settling.touched import MARGIN_NS, METRICS, SECOND_NS, Touched
+from collector.settling.points import MARGIN_NS, METRICS, SECOND_NS, with_silences
+from collector.settling.touched import Touched
 from conventions import instruments
 from conventions.errors import StoreError
 from store import compaction
@@ -195,6 +196,7 @@ class Settler:
             buckets |= buckets_of(low * BUCKET_NS, high * BUCKET_NS)
         if self._energy_until_ns:
             buckets |= buckets_of(self._energy_until_ns - MARGIN_NS, energy_end)
+        buckets = with_silences(self._store, {bucket for bucket in buckets if bucket < energy_end})
         buckets |= sharing_a_wide_one(self._store, "energy_intervals", buckets)
         return {bucket for bucket in buckets if bucket < energy_end}
 

@@ -13,35 +13,17 @@ import pyarrow.compute as pc
 from analytics.charges.intervals import CHARGES, Charging, PerJoule, charged
 from analytics.charges.requests import with_cost, with_energy_charges, with_reported_cost
 from analytics.ledger.attribution import attribute
-from analytics.ledger.inputs import MARGIN_S, LedgerInputs, LedgerResult
+from analytics.ledger.inputs import LedgerInputs, LedgerResult
 from analytics.ledger.requests import QUALITIES, with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
 from analytics.ledger.spending import spent
 from analytics.relations.settlement import BUCKET_NS, Settlement, settle
 from collector.settling import jobs
 from collector.settling.buckets import LONGEST_CALL_NS, Buckets, Runs, sharing_a_wide_one, start_buckets
-from conventions import instruments
+from collector.settling.points import HISTORY_NS, MARGIN_NS, points_of
 from store.writing import Store
 
-SECOND_NS: Final = 1_000_000_000
-MARGIN_NS: Final = round(MARGIN_S * SECOND_NS)
-HISTORY_NS: Final = 900 * SECOND_NS  # before what is being settled: constants and idle power are found on it
 ENERGY_RELATIONS: Final = ("attempt_energy", "energy_intervals", "energy_spent")  # by when they were spent
-METRICS: Final = [
-    instruments.HW_ENERGY.name,
-    instruments.HW_POWER.name,
-    instruments.HW_IDLE_POWER.name,
-    instruments.HOST_CPU_TIME.name,
-    instruments.PROCESS_CPU_TIME.name,
-    *(counter.name for counter in instruments.ENGINE_COUNTERS),
-]
-
-POINTS: Final = """
-    SELECT metric, time_ns, start_ns, value, engine, device, device_type, source, scope, quality,
-           resource['host.name'] AS host
-    FROM metric_points
-    WHERE metric IN (SELECT unnest($metrics)) AND time_ns >= $low AND time_ns < $high
-      AND temporality IS DISTINCT FROM 'delta'"""
 STORED: Final = """
     SELECT * FROM {relation}_bucketed
     WHERE bucket_ns BETWEEN $low AND $high AND bucket_ns IN (SELECT unnest($buckets::BIGINT[]))"""
@@ -119,7 +101,7 @@ class Touched:
 
     def _split(self, low: int, high: int) -> LedgerResult:
         high = min(high, self._energy_end)
-        points = self._store.query(POINTS, {"metrics": METRICS, "low": low - HISTORY_NS, "high": high + MARGIN_NS})
+        points = points_of(self._store, low, high)
         near = _overlapping(self._attempts, low - MARGIN_NS, high + MARGIN_NS)
         used = jobs.cpu_seconds(self._store, low - HISTORY_NS, high + MARGIN_NS)
         return attribute(LedgerInputs(points, near, (low, high), self._models_before(), jobs=used))
@@ -152,7 +134,8 @@ class Touched:
         """The strongest quality of each device, and the intervals in which it is weaker."""
         if not self._ledger:
             return {}, {}
-        rows = pa.concat_tables(one.intervals.select(["device", "started_at", "quality"]) for one in self._ledger)
+        rows = pa.concat_tables(one.intervals for one in self._ledger)
+        rows = rows.filter(pc.is_valid(rows["engine"])).select(["device", "started_at", "quality"])
         said = rows.group_by(["device", "quality"]).aggregate([]).to_pylist()
         ranked = sorted(said, key=lambda row: QUALITIES.index(row["quality"]), reverse=True)
         strongest = {row["device"]: row["quality"] for row in ranked}

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS {name} (
     attributed_j         DOUBLE NOT NULL,
     idle_j               DOUBLE NOT NULL,
     unattributed_j       DOUBLE NOT NULL,
-    unattributed_reason  VARCHAR,            -- unclaimed | no_work | overhead | gap
+    unattributed_reason  VARCHAR,            -- unclaimed | no_work | overhead | unshared | gap
     predicted_j          DOUBLE,
     scale                DOUBLE,
     residual_j           DOUBLE,

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS step_models (
     condition  DOUBLE,
     intervals  INTEGER NOT NULL,
     method     VARCHAR NOT NULL,
-    idle_basis VARCHAR,            -- stated | quiet | intercept | before | lowest: what idle_w rests on
+    idle_basis VARCHAR,            -- stated | quiet | intercept | before | lowest | unseen: what idle_w rests on
     covariance DOUBLE[],           -- of b, a_p, a_px, a_d, a_c: 5 rows, each with the 5 columns of every engine fitted together, by name
     residual_rms_j DOUBLE          -- per interval
 );

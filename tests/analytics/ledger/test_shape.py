@@ -80,23 +80,28 @@ def test_a_silent_counters_joules_fall_where_power_says_and_are_called_estimated
     done = np.concatenate([[0.0], np.cumsum((power[1:] + power[:-1]) / 2)])
     energy = points(times, done[times.astype(int)])
     edges = np.arange(0.0, 25.0, 2.0)
-    blind, _ = series(energy, 0).between(edges)
-    _, known = series(energy, 0).between(edges)
-    assert list(np.flatnonzero(~known)) == [5, 6]  # 10 to 12 s and 12 to 14 s
+    even, known = series(energy, 0).between(edges)
+    assert known.all()
+    assert even[5:7] == pytest.approx([(done[14] - done[10]) / 2] * 2)  # 10 to 12 s and 12 to 14 s
     meter = series(energy, 0, points(read, power))
     joules, known = meter.between(edges)
     assert known.all()
     assert list(np.flatnonzero(meter.estimated(edges))) == [5, 6]
     assert joules[5:7] == pytest.approx(np.diff(done[[10, 12, 14]]))
-    assert joules.sum() == pytest.approx(blind.sum())
+    assert joules.sum() == pytest.approx(even.sum())
 
 
-def test_a_silent_counter_without_power_or_with_a_hole_in_both_stays_a_gap() -> None:
+def test_a_hole_in_both_is_even_for_a_counter_and_a_gap_for_what_was_summed_from_power() -> None:
     times = np.concatenate([np.arange(0.0, 10.5, 1.0), np.arange(18.0, 25.0, 1.0)])
     holed = points(times, np.full(len(times), 100.0))
-    meter = series(points(times, 100.0 * times), 0, holed)
-    _, known = meter.between(np.arange(0.0, 25.0, 2.0))
-    assert list(np.flatnonzero(~known)) == [5, 6, 7, 8]
+    edges = np.arange(0.0, 25.0, 2.0)
+    counter = series(points(times, 100.0 * times), 0, holed)
+    joules, known = counter.between(edges)
+    assert known.all()
+    assert joules == pytest.approx(np.full(12, 200.0))
+    assert list(np.flatnonzero(counter.estimated(edges))) == [5, 6, 7, 8]
+    summed = series(points(times, 100.0 * times), 0, holed, counts_on=False)
+    assert list(np.flatnonzero(~summed.between(edges)[1])) == [5, 6, 7, 8]
 
 
 def small() -> Simulated:
@@ -138,7 +143,8 @@ def test_intervals_that_only_power_places_are_estimated_and_the_balance_closes()
     assert totals[0] == pytest.approx(totals[1], rel=1e-9)
     trailing = with_power(simulated, "nvml.power").filter(pc.invert(lost))
     rows = attribute(LedgerInputs(trailing, simulated.attempts, simulated.window_ns)).intervals
-    assert "gap" in rows["unattributed_reason"].to_pylist()
+    powerless = trailing.filter(pc.not_equal(trailing["metric"], instruments.HW_POWER.name))
+    assert rows.equals(attribute(LedgerInputs(powerless, simulated.attempts, simulated.window_ns)).intervals)
 
 
 def test_a_measured_device_says_estimated_only_where_power_places_its_joules() -> None:

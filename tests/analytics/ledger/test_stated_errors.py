@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -89,3 +90,28 @@ def test_very_short_requests_are_admitted_to(rate: float, meters: Meters) -> Non
     arrivals = np.sort(random.uniform(0, 120.0, size))
     load = Load(arrivals, random.integers(8, 60, size), np.zeros(size, np.int64), random.integers(2, 24, size))
     assert errors(simulate(load, SMALL, meters)).coverage >= 0.9
+
+
+@pytest.mark.parametrize("rule", ["counters_affine", "spans_affine"])
+@pytest.mark.parametrize("batch", [24, 64])
+def test_a_board_that_nobody_saw_at_rest_is_admitted_to(batch: float, rule: str) -> None:
+    """Metered only while it is busy: half its lowest power stands for idle, rows say so, errors hold the truth."""
+    simulated = machine(H100_8B, batch)
+    begin, end = (simulated.window_ns[0] + round(moment * 1e9) for moment in (30.0, 200.0))
+    times = simulated.points["time_ns"]
+    busy = simulated.points.filter(pc.and_(pc.greater(times, begin), pc.less(times, end)))
+    place = busy.column_names.index("quality")
+    busy = busy.set_column(place, "quality", pa.array(["measured"] * busy.num_rows))
+    busy = busy if rule == "counters_affine" else busy.filter(pc.is_null(busy["engine"]))
+    settings = LedgerSettings(rule=rule)
+    result = attribute(LedgerInputs(busy, simulated.attempts, (begin, end), settings=settings))
+    rows = result.intervals
+    of_device = pc.is_null(rows["engine"])
+    assert set(rows.filter(of_device)["quality"].to_pylist()) == {"estimated"}
+    assert set(rows.filter(pc.invert(of_device))["quality"].to_pylist()) == {"measured"}
+    assert set(result.step_models["idle_basis"].to_pylist()) == {"unseen"}
+    joules, stated = per_request(result.attempt_energy, len(simulated.true_j))
+    ran = [pc.cast(simulated.attempts[name], "int64").to_numpy() * 1000 for name in ("prefill_started_at", "ended_at")]
+    inside = (ran[0] > begin + 2e9) & (ran[1] < end - 4e9)
+    assert joules[inside].sum() < 0.9 * simulated.true_j[inside].sum()  # 80 W are true, half the lowest is twice that
+    assert scored(joules[inside], simulated.true_j[inside], stated[inside]).coverage >= 0.9
