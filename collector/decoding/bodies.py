@@ -4,13 +4,14 @@ Before the answer a body is only checked: that tells what is refused, at a thirt
 the body and the time of receipt, so that what is decoded later is what the sender was told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from collector.decoding import encoding
+from collector.decoding.alike.together import Received
 from collector.decoding.batch import Batch, Refusals
 from collector.decoding.columns import Rows
 from collector.decoding.encoding import Encoding
@@ -25,6 +26,16 @@ def decoded(signal: Signal, spoken: Encoding, body: bytes, received_ns: int, int
     Raises ``MalformedPayload`` or ``PayloadTooLarge``.
     """
     return _read(signal, spoken, body, received_ns, partial(_decode, signal, into))[0]
+
+
+def decoded_together(signal: Signal, bodies: Sequence[Received], into: Rows) -> int:
+    """The rows of many protobuf bodies, the same as ``decoded`` gives of each, in another order.
+
+    They go to ``into``; gives how many texts were cut. Raises as ``decoded``.
+    """
+    left = signal.together(bodies, into) if signal.together else bodies
+    spoken = Encoding(encoding.PROTOBUF)
+    return sum(decoded(signal, spoken, body, received_ns, into).cut for body, received_ns in left)
 
 
 def checked(signal: Signal, spoken: Encoding, body: bytes, received_ns: int) -> tuple[Batch, Any]:

@@ -35,6 +35,11 @@ class Builder:
         if len(self._rows) >= PIECE_ROWS:
             self._turn()
 
+    def include(self, rows: pa.Table) -> None:
+        """Rows that are a table already."""
+        self._pieces.append(rows)
+        self.count += rows.num_rows
+
     def tables(self) -> dict[str, pa.Table]:
         """The relation's table by its name; empty without rows."""
         if self._rows:

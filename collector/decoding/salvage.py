@@ -6,6 +6,7 @@ A metric counts as one whatever number of points it has. A request whose outer s
 example, stays refused.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -59,28 +60,27 @@ def _field(kind: Any, number: int) -> Any:
     return kind.fields_by_number[number].message_type
 
 
-def _layers() -> Any:
-    """An export request of any signal, with its resources, scopes and items as bytes."""
-    file = descriptor_pb2.FileDescriptorProto(name="tokenjoule/layers.proto", package="tokenjoule", syntax="proto3")
-    _message(file, "Scope", ("head", HEAD, "", False), ("items", ITEMS, "", True), ("schema_url", 3, "", False))
-    _message(
-        file, "Resource", ("head", HEAD, "", False), ("scopes", ITEMS, "Scope", True), ("schema_url", 3, "", False)
-    )
-    _message(file, "Request", ("resources", 1, "Resource", True))
+def message_type(name: str, **messages: Sequence[tuple[str, int, str, bool]]) -> Any:
+    """A message class of fields (name, number, kind, repeated): ``bytes``, ``string`` or one of the messages."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"tokenjoule/{name}.proto", package="tokenjoule", syntax="proto3")
+    proto = descriptor_pb2.FieldDescriptorProto
+    for message, fields in messages.items():
+        described = file.message_type.add(name=message)
+        for field, number, kind, repeated in fields:
+            added = described.field.add(name=field, number=number)
+            added.type = {"bytes": proto.TYPE_BYTES, "string": proto.TYPE_STRING}.get(kind, proto.TYPE_MESSAGE)
+            added.label = proto.LABEL_REPEATED if repeated else proto.LABEL_OPTIONAL
+            if added.type == proto.TYPE_MESSAGE:
+                added.type_name = f".tokenjoule.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tokenjoule.Request"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tokenjoule.{name}"))
 
 
-def _message(file: Any, name: str, *fields: tuple[str, int, str, bool]) -> None:
-    message = file.message_type.add(name=name)
-    proto = descriptor_pb2.FieldDescriptorProto
-    for field, number, kind, repeated in fields:
-        added = message.field.add(name=field, number=number)
-        added.type = proto.TYPE_MESSAGE if kind else proto.TYPE_BYTES
-        added.label = proto.LABEL_REPEATED if repeated else proto.LABEL_OPTIONAL
-        if kind:
-            added.type_name = f".tokenjoule.{kind}"
-
-
-LAYERS = _layers()
+LAYERS = message_type(
+    "Request",
+    Scope=[("head", HEAD, "bytes", False), ("items", ITEMS, "bytes", True), ("schema_url", 3, "bytes", False)],
+    Resource=[("head", HEAD, "bytes", False), ("scopes", ITEMS, "Scope", True), ("schema_url", 3, "bytes", False)],
+    Request=[("resources", 1, "Resource", True)],
+)
+"""An export request of any signal, with its resources, scopes and items as bytes."""

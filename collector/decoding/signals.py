@@ -1,6 +1,6 @@
 """The three OTLP signals: their messages, how each is decoded and what partial success looks like in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from collector.decoding.alike.together import Received, Together
 from collector.decoding.batch import Batch
 from collector.decoding.columns import Rows
 from collector.decoding.logrecords import LogDecoder
@@ -33,6 +34,7 @@ class Signal:
     noun: str
     decode: Callable[[Any, int, Renderer, Rows | None], Batch]
     check: Callable[[Any, int, Renderer], Batch] | None = None  # the counts of ``decode`` without its rows
+    together: Callable[[Sequence[Received], Rows], list[Received]] | None = None  # decodes many; gives what it leaves
 
     def answer(self, batch: Batch) -> Message:
         """Empty if all is stored; else how many items were refused and why, and a warning if some are passed over."""
@@ -51,7 +53,7 @@ def traces(decoder: SpanDecoder) -> Signal:
     """Spans."""
     service = trace_service_pb2
     messages = service.ExportTraceServiceRequest, service.ExportTraceServiceResponse
-    return Signal("traces", *messages, "rejected_spans", "spans", decoder.decode, decoder.check)
+    return Signal("traces", *messages, "rejected_spans", "spans", decoder.decode, decoder.check, Together(decoder).rows)
 
 
 def metrics(decoder: PointDecoder) -> Signal:

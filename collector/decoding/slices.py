@@ -24,7 +24,7 @@ RESOURCES, CHILDREN = 1, 2  # field numbers: resources of a request; scopes of a
 VARINT, LENGTH_DELIMITED = 0, 2  # wire types
 FIXED_BYTES: Final = {1: 8, 5: 4}
 
-_Field = tuple[int, int, int, int]  # number, where its tag starts, where its content begins and ends
+Part = tuple[int, int, int, int]  # number, where its tag starts, where its content begins and ends
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Slices:
         if len(self.body) <= WHOLE_BYTES:
             yield self.body
             return
-        for number, _, begin, end in _fields(self.body, 0, len(self.body)):
+        for number, _, begin, end in fields(self.body, 0, len(self.body)):
             self._count()
             if number == RESOURCES:
                 yield from self._cut(begin, end)
@@ -69,11 +69,11 @@ class Slices:
             self._close_scope(scope_head)
         self._close_resource(head)
 
-    def _parted(self, begin: int, end: int) -> tuple[bytes, list[_Field]]:
+    def _parted(self, begin: int, end: int) -> tuple[bytes, list[Part]]:
         """What a resource or scope says about itself, and its children; counted."""
         own: list[bytes] = []
-        children: list[_Field] = []
-        for one in _fields(self.body, begin, end):
+        children: list[Part] = []
+        for one in fields(self.body, begin, end):
             self._count()
             if one[0] == CHILDREN:
                 children.append(one)
@@ -88,13 +88,13 @@ class Slices:
 
     def _close_scope(self, head: bytes) -> None:
         if self._items:
-            self._scopes.append(_field(CHILDREN, head + b"".join(self._items)))
+            self._scopes.append(delimited(CHILDREN, head + b"".join(self._items)))
             self._size += len(head)
             self._items = []
 
     def _close_resource(self, head: bytes) -> None:
         if self._scopes:
-            self._resources.append(_field(RESOURCES, head + b"".join(self._scopes)))
+            self._resources.append(delimited(RESOURCES, head + b"".join(self._scopes)))
             self._size += len(head)
             self._scopes = []
 
@@ -104,7 +104,7 @@ class Slices:
         return message
 
 
-def _fields(body: bytes, position: int, end: int) -> Iterator[_Field]:
+def fields(body: bytes, position: int, end: int) -> Iterator[Part]:
     """The fields between two positions. Raises ``MalformedPayload``; groups, which OTLP has none of, are such."""
     while position < end:
         start = position
@@ -138,7 +138,7 @@ def _varint(body: bytes, position: int) -> tuple[int, int]:
     return number | byte << shift, position + 1
 
 
-def _field(number: int, content: bytes) -> bytes:
+def delimited(number: int, content: bytes) -> bytes:
     """A length-delimited field."""
     length, head = len(content), bytearray([number << 3 | LENGTH_DELIMITED])
     while length > 0x7F:

@@ -35,7 +35,7 @@ class SpanDecoder:
     """Decodes ``ExportTraceServiceRequest`` messages. Safe to use from several threads."""
 
     def __init__(self, recogniser: Recogniser, *, capture_content: bool = False) -> None:
-        self._recogniser = recogniser
+        self.recogniser = recogniser
         self._capture_content = capture_content
 
     def check(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
@@ -76,23 +76,25 @@ class SpanDecoder:
                         rows.add(self._row(span, source, renderer))
         return Batch(own.tables(), rows.count - before, refusals, renderer.cut)
 
+    def kept(self, attributes: Attributes) -> Attributes:
+        """Those that are stored: what users and models said only if it is asked for."""
+        return attributes if self._capture_content else content.without(attributes)
+
     def _row(self, span: Any, source: _Source, renderer: Renderer) -> columns.Row:
-        start_ns, end_ns, status = span.start_time_unix_nano, span.end_time_unix_nano, span.status
-        seen = _seen(span, source, end_ns - start_ns, failed=status.code == ERROR)
-        row = self._recogniser.fields(seen)
-        attributes = seen.attributes if self._capture_content else content.without(seen.attributes)
+        seen = seen_span(span, source.resource, source.scope)
+        row = self.recogniser.fields(seen)
         row.update(source.shared)
         row["trace_id"] = span.trace_id.hex()
         row["span_id"] = span.span_id.hex()
         row["parent_span_id"] = span.parent_span_id.hex() or None
         row["name"] = renderer.bounded(seen.name)
         row["kind"] = seen.kind
-        row["start_ns"] = start_ns
-        row["end_ns"] = end_ns
-        row["status"] = STATUSES[status.code] if 0 <= status.code < len(STATUSES) else "UNSET"
-        row["status_message"] = renderer.bounded(status.message) or None
+        row["start_ns"] = span.start_time_unix_nano
+        row["end_ns"] = span.end_time_unix_nano
+        row["status"] = status_of(span)
+        row["status_message"] = renderer.bounded(span.status.message) or None
         row["scope"] = source.scope or None
-        row["attributes"] = renderer.texts(attributes)
+        row["attributes"] = renderer.texts(self.kept(seen.attributes))
         row["events"] = self._events(span, renderer) if span.events else None
         return row
 
@@ -100,9 +102,7 @@ class SpanDecoder:
         renderer.cut += max(0, len(span.events) - MAX_EVENTS)
         kept = []
         for event in span.events[:MAX_EVENTS]:
-            attributes = values.attributes(event.attributes)
-            if not self._capture_content:
-                attributes = content.without(attributes)
+            attributes = self.kept(values.attributes(event.attributes))
             kept.append({"time_ns": event.time_unix_nano, "name": event.name, "attributes": renderer.texts(attributes)})
         return json.dumps(kept, ensure_ascii=False)
 
@@ -117,18 +117,25 @@ def shared_columns(resource: Attributes, renderer: Renderer, received_ns: int) -
     }
 
 
-def _seen(span: Any, source: _Source, duration_ns: int, *, failed: bool) -> SeenSpan:
+def seen_span(span: Any, resource: Attributes, scope: str) -> SeenSpan:
+    """``span`` as the dialects see it."""
     kind = span.kind
     return SeenSpan(
         name=span.name,
         kind=KINDS[kind] if 0 <= kind < len(KINDS) else KINDS[0],
-        scope=source.scope,
+        scope=scope,
         attributes=values.attributes(span.attributes),
-        resource=source.resource,
-        duration_s=seconds_from_nanoseconds(duration_ns),
-        failed=failed,
+        resource=resource,
+        duration_s=seconds_from_nanoseconds(span.end_time_unix_nano - span.start_time_unix_nano),
+        failed=span.status.code == ERROR,
         events=partial(_seen_events, span) if span.events else _no_events,
     )
+
+
+def status_of(span: Any) -> str:
+    """The status in words; ``UNSET`` for a code that is none."""
+    code = span.status.code
+    return STATUSES[code] if 0 <= code < len(STATUSES) else STATUSES[0]
 
 
 def _no_events() -> Sequence[SeenEvent]:

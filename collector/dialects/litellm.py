@@ -9,6 +9,7 @@ Read in litellm 1.109. A retry of the proxy is a span of its own, hence a reques
 from typing import Any
 
 from collector.normalising import coercion
+from collector.normalising.flows import lifted
 from collector.normalising.rules import complete
 from collector.normalising.seen import Fields, SeenSpan
 from collector.normalising.vocabulary import CALL, OURS, Field, read
@@ -80,7 +81,9 @@ class Dialect:
         """LiteLLM's own names first: other vocabularies on the span say the same, less exactly."""
         if span.name == DUPLICATE:
             return {}
-        role = "gateway" if any(_given(span.attributes.get(key)) for key in OF_A_PROXY) else "client"
+        role = (
+            "gateway" if any(lifted(_given, span.attributes.get(key)) is not None for key in OF_A_PROXY) else "client"
+        )
         fields = read(span.attributes, FIELDS)
         fields = {**read(span.attributes, SPOKEN), **fields, "role": role}
         fields["operation"] = OPERATIONS[fields["operation"]]

@@ -6,6 +6,7 @@ other's root is no second call. Read in ``sglang/srt/observability`` (trace.py, 
 recording.
 """
 
+from collector.normalising.flows import holds, lifted
 from collector.normalising.rules import complete, engine_name
 from collector.normalising.seen import Fields, SeenSpan
 from collector.normalising.vocabulary import CALL, OURS, PHASES, read
@@ -26,14 +27,18 @@ class Dialect:
 
     def normalise(self, span: SeenSpan) -> Fields:
         """Tokens and phases under vLLM's names; the engine's name comes from the resource."""
-        if span.name.startswith(PREFILL_SERVER):
+        if holds(str.startswith, span.name, PREFILL_SERVER):
             return {}
         fields = read(span.attributes, SPOKEN)
         fields["role"] = "engine"
         fields.setdefault("provider", "sglang")
-        fields.setdefault("request_id", str(span.attributes["rid"]))
+        fields.setdefault("request_id", lifted(str, span.attributes["rid"]))
         fields.setdefault("engine", engine_name(span))
         prefill_s = fields.pop("prefill_s", None)
         if prefill_s is not None and "queue_s" in fields:
-            fields["prefill_s"] = max(0.0, prefill_s - fields["queue_s"])
+            fields["prefill_s"] = lifted(_after_the_wait, prefill_s, fields["queue_s"])
         return complete(span, fields)
+
+
+def _after_the_wait(prefill_s: float, queue_s: float) -> float:
+    return max(0.0, prefill_s - queue_s)

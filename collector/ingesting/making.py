@@ -6,16 +6,15 @@ from typing import Final
 import pyarrow as pa
 
 from collector.counters import Counters
-from collector.decoding import compression, encoding
-from collector.decoding.bodies import decoded
+from collector.decoding import compression
+from collector.decoding.alike.together import Received
+from collector.decoding.bodies import decoded_together
 from collector.decoding.columns import Rows
-from collector.decoding.encoding import Encoding
 from collector.decoding.signals import Signal
 from collector.ingesting.storing import Tables
 from collector.spool.records import Head, Record
 from collector.spool.segments import Entry
 
-PROTOBUF: Final = Encoding(encoding.PROTOBUF)
 ROWS: Final = "rows:"
 """Begins the kind of a record whose body is rows of the relation that follows it, as an Arrow IPC stream."""
 
@@ -32,20 +31,19 @@ class RowMaker:
         """The rows of all ``entries`` by relation."""
         rows = Rows()
         parts: dict[str, list[pa.Table]] = {}
+        bodies: dict[str, list[Received]] = {}
         for entry in entries:
             if entry.head.kind.startswith(ROWS):
                 made = pa.ipc.open_stream(entry.body()).read_all()
                 parts.setdefault(entry.head.kind.removeprefix(ROWS), []).append(made)
             else:
-                self._decode(entry, rows)
+                plain = compression.decompress(entry.body(), entry.head.compression, self._limit)
+                bodies.setdefault(entry.head.kind, []).append((plain, entry.head.received_ns))
+        for signal, received in bodies.items():
+            self._counters.cut.inc(decoded_together(self._signals[signal], received, rows))
         for relation, table in rows.tables().items():
             parts.setdefault(relation, []).append(table)
         return {relation: pa.concat_tables(tables) for relation, tables in parts.items()}
-
-    def _decode(self, entry: Entry, rows: Rows) -> None:
-        plain = compression.decompress(entry.body(), entry.head.compression, self._limit)
-        batch = decoded(self._signals[entry.head.kind], PROTOBUF, plain, entry.head.received_ns, rows)
-        self._counters.cut.inc(batch.cut)
 
 
 def record_of_rows(relation: str, table: pa.Table, sender: str, received_ns: int) -> Record:

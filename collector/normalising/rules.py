@@ -5,9 +5,15 @@
 * A caller has a time to first token only where it streamed: otherwise the first byte is the whole answer.
 * A time to first token after the end of the call is not one.
 * What a span does not say in its attributes may stand in its events: a finish reason, the first token, its error.
+
+What computes with values does it by ``lifted`` and ``holds``, so that it can be done for many spans at once.
 """
 
+from operator import add, eq, le, lt
+from typing import Any
+
 from collector.normalising import coercion, events
+from collector.normalising.flows import holds, lifted
 from collector.normalising.seen import Fields, SeenSpan
 from collector.normalising.vocabulary import CALLER_TTFT, ENGINE_TTFT
 from conventions import attributes as names
@@ -51,28 +57,29 @@ def engine_name(span: SeenSpan) -> str | None:
 
 def _include_cached_tokens(span: SeenSpan, fields: Fields) -> None:
     given = fields.get("input_tokens")
-    cached = fields.get("cached_input_tokens", 0) + fields.get("cache_write_tokens", 0)
-    if given is None or not cached:
+    cached = lifted(add, fields.get("cached_input_tokens", 0), fields.get("cache_write_tokens", 0))
+    if given is None or not holds(bool, cached):
         return
-    if given < cached:
+    sent, total = lifted(add, given, cached), _total(span)
+    if holds(lt, given, cached):
         span.attributes[RULE_FIRED] = "input_tokens: cached tokens added"
-    elif _total(span) == given + cached + fields.get("output_tokens", 0):
+    elif total is not None and holds(eq, total, lifted(add, sent, fields.get("output_tokens", 0))):
         span.attributes[RULE_FIRED] = "input_tokens: cached tokens added, as in the total"
     else:
         return
-    fields["input_tokens"] = given + cached
+    fields["input_tokens"] = sent
 
 
-def _total(span: SeenSpan) -> int | None:
-    return next((coercion.count(span.attributes[key]) for key in TOTALS if key in span.attributes), None)
+def _total(span: SeenSpan) -> Any:
+    return next((lifted(coercion.count, span.attributes[key]) for key in TOTALS if key in span.attributes), None)
 
 
-def _first_token_s(span: SeenSpan, e2e_s: float, keys: tuple[str, ...]) -> float | None:
+def _first_token_s(span: SeenSpan, e2e_s: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
         if key not in span.attributes:
             continue
-        ttft_s = coercion.seconds(span.attributes[key])
-        if ttft_s is not None and ttft_s <= e2e_s:
+        ttft_s = lifted(coercion.seconds, span.attributes[key])
+        if ttft_s is not None and holds(le, ttft_s, e2e_s):
             del span.attributes[key]
             return ttft_s
     return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collector.normalising import coercion
+from collector.normalising.flows import lifted
 from collector.normalising.seen import Fields
 from collector.normalising.values import Attributes
 from conventions import attributes as names
@@ -32,10 +33,11 @@ class Field:
 def read(attributes: Attributes, fields: tuple[Field, ...]) -> Fields:
     """What ``attributes`` say about ``fields``; what was read is taken out of ``attributes``."""
     found: Fields = {}
+    told = type(attributes) is dict
     for column, convert, keys in _plan(fields, tuple(attributes)):
         for key in keys:
             if key in attributes:  # an earlier field may have taken it
-                value = convert(attributes[key])
+                value = convert(attributes[key]) if told else lifted(convert, attributes[key])
                 if value is not None:
                     found[column] = value
                     del attributes[key]
