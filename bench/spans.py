@@ -1,6 +1,7 @@
-"""OTLP requests of gateway and engine spans for benchmarks, and senders that post them."""
+"""OTLP requests for benchmarks, and senders that post them."""
 
 import http.client
+import random
 import secrets
 import threading
 import time
@@ -9,88 +10,62 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from bench.emitters import MIXED, PLAIN, Emitter, attributes
+
 CONNECTIONS = 4
 OVERLOADED, RETRY_AFTER_S = 503, 0.1  # as OTLP asks of a sender; the wait counts as latency
 HEADERS = {"content-type": "application/x-protobuf"}
 MARK = b"\xa5\x5a\xc3\x3c"  # in every id of a request; random bytes take its place, so that no two requests share ids
-RESOURCES = (
-    {"service.name": "tokenjoule-gateway", "service.version": "0.1.0", "host.name": "rack-7", "process.pid": "4711"},
-    {"service.name": "vllm-large", "service.version": "0.32.0", "host.name": "rack-7", "process.pid": "4712"},
-)
+TEMPLATES = 16  # bodies of different values; only ids are new in each that is sent
 
 
 class Requests:
-    """Bodies of ``count`` spans of about 450 B, half a gateway's and half stock vLLM's, in calls of two; endless."""
+    """Bodies of ``count`` spans of about 450 B, in calls of two; endless.
 
-    def __init__(self, count: int) -> None:
+    ``mixed``: of eight emitters that build fourteen kinds of spans, a fifth of which are no model calls; otherwise half
+    a gateway's and half stock vLLM's. Names, ids, counts and times differ from span to span in value and length.
+    """
+
+    def __init__(self, count: int, *, mixed: bool = False, seed: int = 0) -> None:
         self.count = count
-        self._template = _template(count)
-        self.size = len(self._template) / count
+        chance = random.Random(seed)
+        self._templates = [_template(count, MIXED if mixed else PLAIN, chance) for _ in range(TEMPLATES)]
+        self.size = sum(map(len, self._templates)) / count / TEMPLATES
 
     def take(self, number: int) -> list[bytes]:
         """``number`` bodies with ids of their own."""
-        return [self._template.replace(MARK, secrets.token_bytes(len(MARK))) for _ in range(number)]
+        return [self._templates[at % TEMPLATES].replace(MARK, secrets.token_bytes(len(MARK))) for at in range(number)]
 
 
-def _template(count: int) -> bytes:
+def _template(count: int, emitters: tuple[Emitter, ...], chance: random.Random) -> bytes:
     request = ExportTraceServiceRequest()
-    gateway, engine = (_scope(request, *of) for of in zip(RESOURCES, ("tokenjoule.gateway", "vllm"), strict=True))
+    scopes = [_scope(request, emitter) for emitter in emitters]
     for index in range(count):
+        at = index % len(emitters) if len(emitters) == 2 else chance.randrange(len(emitters))
         call = MARK + (index // 2 + 1).to_bytes(12, "big")
-        if index % 2:
-            _engine_span(_span(engine, call, b"\x02", parent=b"\x01"), index)
-        else:
-            _gateway_span(_span(gateway, call, b"\x01"), index)
+        emitters[at].fill(_span(scopes[at], call, index % 2, chance), chance)
     return bytes(request.SerializeToString())
 
 
-def _scope(request: Any, resource: dict[str, str], scope: str) -> Any:
+def _scope(request: Any, emitter: Emitter) -> Any:
     resource_spans = request.resource_spans.add()
-    _attributes(resource_spans.resource, resource)
+    attributes(resource_spans.resource, emitter.resource)
     scope_spans = resource_spans.scope_spans.add()
-    scope_spans.scope.name = scope
+    scope_spans.scope.name = emitter.scope
     return scope_spans.spans
 
 
-def _span(spans: Any, call: bytes, layer: bytes, parent: bytes = b"") -> Any:
+def _span(spans: Any, call: bytes, layer: int, chance: random.Random) -> Any:
     now_ns = time.time_ns()
     ids = MARK + call[-3:]
     return spans.add(
         trace_id=call,
-        span_id=ids + layer,
-        parent_span_id=ids + parent if parent else b"",
-        start_time_unix_nano=now_ns - 10**9,
+        span_id=ids + bytes([layer + 1]),
+        parent_span_id=ids + b"\x01" if layer else b"",
+        start_time_unix_nano=now_ns - chance.randrange(10**8, 10**10),
         end_time_unix_nano=now_ns,
         kind=2,
     )
-
-
-def _gateway_span(span: Any, index: int) -> None:
-    span.name = "chat scout"
-    _attributes(span, {
-        "tokenjoule.role": "gateway", "gen_ai.operation.name": "chat", "gen_ai.request.model": "scout",
-        "gen_ai.usage.input_tokens": 120 + index, "gen_ai.usage.output_tokens": index, "tokenjoule.tenant": "acme",
-        "tokenjoule.tier": "interactive", "gen_ai.request.stream": True, "http.response.status_code": 200,
-        "gen_ai.response.id": f"chatcmpl-{index:024x}", "url.path": "/v1/chat/completions",
-    })  # fmt: skip
-
-
-def _engine_span(span: Any, index: int) -> None:
-    span.name = "llm_request"
-    _attributes(span, {
-        "gen_ai.request.id": f"chatcmpl-{index:024x}", "gen_ai.request.max_tokens": 256,
-        "gen_ai.usage.prompt_tokens": 120 + index, "gen_ai.usage.completion_tokens": index,
-        "gen_ai.latency.time_in_queue": 0.012, "gen_ai.latency.time_in_model_prefill": 0.034,
-        "gen_ai.latency.time_in_model_decode": 0.78, "gen_ai.latency.time_to_first_token": 0.05,
-        "gen_ai.latency.e2e": 0.9,
-    })  # fmt: skip
-
-
-def _attributes(owner: Any, pairs: dict[str, Any]) -> None:
-    for key, item in pairs.items():
-        value = owner.attributes.add(key=key).value
-        kind = {str: "string_value", bool: "bool_value", int: "int_value", float: "double_value"}[type(item)]
-        setattr(value, kind, item)
 
 
 def post_all(port: int, bodies: list[bytes], rate: float = 0.0, headers: dict[str, str] | None = None) -> list[float]:

@@ -6,7 +6,7 @@ spans in ever new ways is learnt from less and less often: its spans are decoded
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -17,7 +17,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from collector.decoding.alike.answer import Answer, Sample, asked
 from collector.decoding.alike.layers import Sender, put_together
 from collector.decoding.alike.loading import Loaded, loaded
-from collector.decoding.alike.table import RELATION, answered, table
+from collector.decoding.alike.table import RELATION, Evaluation, answered, table
 from collector.decoding.alike.template import Template, Unlike, learnt
 from collector.decoding.alike.walk import Ints, Spans, Truths, walked
 from collector.decoding.columns import Rows
@@ -27,8 +27,8 @@ from collector.normalising.values import Attributes, Renderer
 
 _log = logging.getLogger(__name__)
 
-FEWEST: Final = 48
-"""Spans that are decoded together; a table costs about 0.4 ms whatever is in it, and a span alone 20 µs."""
+FEWEST: Final = 80
+"""Spans that are decoded together: a table costs 1 to 2 ms whatever is in it, and a span alone 20 µs."""
 MOST_TEMPLATES: Final = 16
 MOST_ANSWERS: Final = 16  # of a template
 TRIES: Final = 4  # spans that may be learnt from in vain, of those that came together
@@ -57,10 +57,10 @@ class Patience:
 
 @dataclass(slots=True)
 class Given:
-    """An answer of the dialects, and how many spans it held for of late."""
+    """An answer of the dialects, and for which share of the emitter's spans it held of late."""
 
     answer: Answer
-    used: int = 0
+    share: float = 0.0
 
 
 @dataclass(slots=True)
@@ -69,8 +69,12 @@ class Known:
 
     template: Template
     answers: list[Given] = field(default_factory=list)
-    used: int = 0  # spans, of late
     patience: Patience = field(default_factory=Patience)
+
+    @property
+    def share(self) -> float:
+        """Of the answer that holds for most."""
+        return max((given.share for given in self.answers), default=0.0)
 
 
 @dataclass(slots=True)
@@ -105,8 +109,9 @@ class Emitter:
     def decode(self, items: list[bytes], received_ns: Ints, into: Rows) -> Truths:
         """Rows of those spans that are built alike go to ``into``; gives which they are."""
         work = _Work(items, Spans.of(items), received_ns, np.zeros(len(items), np.bool_), into)
-        for known in sorted(self.known, key=lambda one: -one.used):
-            self._take(known, work)
+        for known in sorted(self.known, key=lambda one: -one.share):
+            if known.share * len(items) >= self.fewest:
+                self._take(known, work)
         if np.count_nonzero(~work.taken) >= self.fewest and self.patience.is_over():
             self._learn(work)
         return work.taken
@@ -138,54 +143,51 @@ class Emitter:
     def _keep(self, known: Known) -> None:
         if known not in self.known:
             if len(self.known) >= MOST_TEMPLATES:
-                self.known.remove(min(self.known, key=lambda one: one.used))
+                self.known.remove(min(self.known, key=lambda one: one.share))
             self.known.append(known)
 
     def _take(self, known: Known, work: "_Work") -> bool:
         """Decode what fits ``known`` of the spans that are not yet taken, and mark it; False if that is nothing."""
         rows = np.flatnonzero(~work.taken)
-        known.used //= 2
         if len(rows) < self.fewest:
             return False
-        left = loaded(walked(known.template, work.spans, rows), work.received_ns)
-        before = known.used
-        for given in sorted(known.answers, key=lambda one: -one.used):
-            given.used //= 2
-            left = self._hold(known, given, left, work)
-        if len(left) >= self.fewest and known.patience.is_over():
+        left: Loaded | None = loaded(walked(known.template, work.spans, rows), work.received_ns)
+        for given in sorted(known.answers, key=lambda one: -one.share):
+            left = self._hold(given, left, work)
+        if left is not None and len(left) >= self.fewest and known.patience.is_over():
             self._ask(known, left, work)
-        return known.used > before
+        return bool(np.count_nonzero(~work.taken) < len(rows))
 
-    def _hold(self, known: Known, given: Given, left: Loaded, work: "_Work") -> Loaded:
+    def _hold(self, given: Given, left: Loaded | None, work: "_Work") -> Loaded | None:
         """Rows of those for which an answer holds; gives the others. A few make no table: nobody takes them."""
-        if len(left) < self.fewest:
+        if left is None or len(left) < self.fewest:
             return left
-        chosen = answered(left, given.answer)
+        evaluation = Evaluation(left)
+        chosen = answered(evaluation, given.answer)
         many = int(np.count_nonzero(chosen))
+        given.share = many / len(work.items)
         if many >= self.fewest:
-            found = left.only(chosen)
-            work.into.of(RELATION).include(table(found, given.answer, self.shared, work.received_ns))
-            work.taken[found.walked.rows] = True
-            given.used += many
-            known.used += many
+            evaluation = evaluation if many == len(left) else Evaluation(left.only(chosen))
+            work.into.of(RELATION).include(table(evaluation, given.answer, self.shared, work.received_ns))
+            work.taken[evaluation.spans.walked.rows] = True
+        if many == len(left):
+            return None
         return left.only(~chosen) if many else left
 
-    def _ask(self, known: Known, left: Loaded, work: "_Work") -> None:
+    def _ask(self, known: Known, spans: Loaded, work: "_Work") -> None:
         """New answers, as long as they hold for enough."""
-        vain = 0
-        while len(left) >= self.fewest and vain < TRIES:
+        vain, left = 0, cast(Loaded | None, spans)
+        while left is not None and len(left) >= self.fewest and vain < TRIES:
             place = self._one_of(np.arange(len(left)))
             answer = self._asked(known.template, work, left.at(place))
-            if answer is None:
-                vain += 1
-                continue
-            given = Given(answer)
-            left = self._hold(known, given, left, work)
-            if not given.used:
+            given = Given(answer) if answer is not None else None
+            if given is not None:
+                left = self._hold(given, left, work)
+            if given is None or given.share * len(work.items) < self.fewest:
                 vain += 1
                 continue
             if len(known.answers) >= MOST_ANSWERS:
-                known.answers.remove(min(known.answers, key=lambda one: one.used))
+                known.answers.remove(min(known.answers, key=lambda one: one.share))
             known.answers.append(given)
         known.patience.tried(in_vain=vain > 0)
 
@@ -201,8 +203,9 @@ class Emitter:
             return None
         received_ns = int(work.received_ns[row])
         carefully = self.decoder.decode(request, received_ns).tables[RELATION].to_pylist()
-        here = table(one, answer, self.shared, work.received_ns).to_pylist()
-        if not answered(one, answer)[0] or repr(here) != repr(carefully):
+        evaluation = Evaluation(one)
+        here = table(evaluation, answer, self.shared, work.received_ns).to_pylist()
+        if not answered(evaluation, answer)[0] or repr(here) != repr(carefully):
             _log.warning("a dialect looked at a value unnoticed: such spans are decoded one by one")
             return None
         return answer

@@ -12,14 +12,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.decoding import times
 from collector.decoding.alike import template as layout
 from collector.decoding.alike.template import Kind, Place
-from collector.decoding.alike.vectors import Coded, Vector
+from collector.decoding.alike.vectors import Coded, Vector, known
 from collector.decoding.alike.walk import Ints, Truths, Walked, utf8
 from collector.decoding.slices import CHILDREN, RESOURCES, delimited
 from collector.normalising import values
 from conventions.units import NANOSECONDS_PER_SECOND
-
-NEVER = object()
-"""What cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +115,17 @@ def _bool(walked: Walked, place: Place) -> tuple[Vector, Truths]:
 def _other(walked: Walked, place: Place) -> tuple[Vector, Truths]:
     """Arrays, maps and bytes: read by protobuf, those that are the same once."""
     encoded = walked.pieces(place).dictionary_encode()
-    found = Coded([_any_value(one) for one in encoded.dictionary.to_pylist()], encoded.indices.to_numpy())
-    good = np.fromiter((value is not NEVER for value in found.distinct), np.bool_, len(found.distinct))
-    return found, good[found.codes]
+    return known(Coded([_any_value(one) for one in encoded.dictionary.to_pylist()], encoded.indices.to_numpy()))
 
 
 def _any_value(body: bytes) -> Any:
-    """An AnyValue as deep in a request as it is sent: protobuf bounds the depth."""
+    """An AnyValue as deep in a request as it is sent, as protobuf bounds the depth; ``None`` if it cannot be read."""
     request = ExportTraceServiceRequest()
     span = delimited(layout.ATTRIBUTE, delimited(layout.VALUE, body))
     try:
         request.ParseFromString(delimited(RESOURCES, delimited(CHILDREN, delimited(CHILDREN, span))))
     except DecodeError:
-        return NEVER
+        return None
     return values.value(request.resource_spans[0].scope_spans[0].spans[0].attributes[0].value)
 
 

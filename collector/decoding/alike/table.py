@@ -1,6 +1,7 @@
 """Loaded spans and an answer of the dialects → rows of the relation ``spans``, a column at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,8 @@ class Evaluation:
     """Values of an answer's nodes for loaded spans, each computed once."""
 
     spans: Loaded
-    _known: dict[Node, Outcome]
-
-    @classmethod
-    def of(cls, spans: Loaded) -> "Evaluation":
-        """Nothing computed so far."""
-        return cls(spans, {})
+    _known: dict[Node, Outcome] = field(default_factory=dict)
+    _texts: dict[Node, tuple[pa.Array, Truths]] = field(default_factory=dict)
 
     def outcome(self, node: Node, *, exactly: bool = False) -> Outcome:
         """The values of ``node``, and where they are known not to be None."""
@@ -39,6 +36,12 @@ class Evaluation:
         if node not in self._known:
             self._known[node] = vectors.lifted(node.function, self._arguments(node), len(self.spans))
         return self._known[node]
+
+    def texts(self, node: Node) -> tuple[pa.Array, Truths]:
+        """The values of ``node`` as the store's maps have them, and where they need not be cut."""
+        if node not in self._texts:
+            self._texts[node] = vectors.texts(self.outcome(node)[0])
+        return self._texts[node]
 
     def root(self, root: Root | None) -> Vector:
         """The values of a root."""
@@ -58,23 +61,22 @@ class Evaluation:
         return [self.outcome(one)[0] if isinstance(one, Node) else one for one in node.arguments]
 
 
-def answered(spans: Loaded, answer: Answer) -> Truths:
+def answered(evaluation: Evaluation, answer: Answer) -> Truths:
     """For which spans the answer holds."""
-    evaluation = Evaluation.of(spans)
-    true = np.ones(len(spans), np.bool_)
+    true = np.ones(len(evaluation.spans), np.bool_)
     for root, sample in answer.told.items():
         true &= vectors.same(evaluation.root(root), sample)
     for condition in answer.conditions:
         true &= evaluation.is_true(condition)
     for told in answer.attributes.values():
         if isinstance(told, Node):
-            true &= vectors.texts(evaluation.outcome(told)[0])[1]
+            true &= evaluation.texts(told)[1]
     return true
 
 
-def table(spans: Loaded, answer: Answer, shared: dict[str, Any], received_ns: Ints) -> pa.Table:
-    """The rows of ``spans``, for all of which ``answer`` holds. ``shared`` are columns with one value for all."""
-    evaluation, size = Evaluation.of(spans), len(spans)
+def table(evaluation: Evaluation, answer: Answer, shared: dict[str, Any], received_ns: Ints) -> pa.Table:
+    """The rows of spans for all of which ``answer`` holds. ``shared`` are columns with one value for all."""
+    spans, size = evaluation.spans, len(evaluation.spans)
     told: dict[str, Any] = {**answer.columns, **shared, **_own(spans, received_ns)}
     columns = []
     for column in schemas.arrow(RELATION):
@@ -82,8 +84,10 @@ def table(spans: Loaded, answer: Answer, shared: dict[str, Any], received_ns: In
             columns.append(_attributes(evaluation, answer, column.type))
         elif column.name == "resource":
             columns.append(_same_map(shared["resource"], size, column.type))
+        elif column.name in told:
+            columns.append(_column(evaluation, told[column.name], size, column.type))
         else:
-            columns.append(_column(evaluation, told.get(column.name), size, column.type))
+            columns.append(_nulls(column.type, size))
     return pa.Table.from_arrays(columns, schema=schemas.arrow(RELATION))
 
 
@@ -108,7 +112,7 @@ def _own(spans: Loaded, received_ns: Ints) -> dict[str, Any]:
 
 def _column(evaluation: Evaluation, told: Any, size: int, kind: pa.DataType) -> pa.Array:
     if told is None:
-        return pa.nulls(size, kind)
+        return _nulls(kind, size)
     if isinstance(told, Node):
         return vectors.array(evaluation.outcome(told)[0], kind)
     if isinstance(told, np.ndarray | pa.Array):
@@ -116,12 +120,22 @@ def _column(evaluation: Evaluation, told: Any, size: int, kind: pa.DataType) -> 
     return pa.repeat(pa.scalar(told, kind), size)
 
 
+def _nulls(kind: pa.DataType, size: int) -> pa.Array:
+    return _many_nulls(kind, 1 << (size - 1).bit_length()).slice(0, size)
+
+
+@cache
+def _many_nulls(kind: pa.DataType, size: int) -> pa.Array:
+    """Sizes are powers of two, so that these are few."""
+    return pa.nulls(size, kind)
+
+
 def _attributes(evaluation: Evaluation, answer: Answer, kind: pa.MapType) -> pa.Array:
     """Maps of the same keys: the texts of all keys behind one another, then taken span by span."""
     size, many = len(evaluation.spans), len(answer.attributes)
     bounds = pa.array(np.arange(size + 1, dtype=np.int32) * np.int32(many))
     told = [
-        vectors.texts(evaluation.outcome(one)[0])[0] if isinstance(one, Node) else pa.repeat(pa.scalar(one), size)
+        evaluation.texts(one)[0] if isinstance(one, Node) else pa.repeat(pa.scalar(one), size)
         for one in answer.attributes.values()
     ]
     order = (np.arange(size)[:, None] + size * np.arange(many)[None, :]).ravel()

@@ -28,10 +28,11 @@ class Coded:
     codes: Ints
 
     def mapped(self, function: Callable[[Any], Any]) -> "Coded":
-        """``function`` of every value."""
-        return Coded([function(value) for value in self.distinct], self.codes)
+        """``function`` of every value; None where there is none, or where it fails."""
+        return Coded([_tried(function, value) for value in self.distinct], self.codes)
 
 
+INT, DOUBLE, TRUTH = (np.dtype(kind).char for kind in (np.int64, np.float64, np.bool_))
 Vector = Any  # Numbers, a pyarrow.Array of texts, or Coded; pyarrow has no types
 Outcome = tuple[Vector, Truths]
 """What came out for each span, and where that is known not to be None."""
@@ -47,7 +48,15 @@ def lifted(function: Callable[..., Any], arguments: Sequence[Any], size: int, *,
         before, after = arguments[: vectors[0]], arguments[vectors[0] + 1 :]
         return known(coded(arguments[vectors[0]]).mapped(lambda value: function(*before, value, *after)))
     rows = zip(*(each(one, size) for one in arguments), strict=True)
-    return known(Coded([function(*row) for row in rows], np.arange(size)))
+    return known(Coded([_tried(function, *row) for row in rows], np.arange(size)))
+
+
+def _tried(function: Callable[..., Any], *values: Any) -> Any:
+    """An answer that does not hold for a span may ask of it what makes no sense: a dialect may be anybody's."""
+    try:
+        return None if None in values else function(*values)
+    except Exception:  # noqa: BLE001  the span is then read the careful way, and fails there if it must
+        return None
 
 
 def known(vector: Coded) -> Outcome:
@@ -102,8 +111,8 @@ def texts(vector: Vector) -> tuple[pa.Array, Truths]:
     if isinstance(vector, np.ndarray) and vector.dtype == np.int64:
         return pa.array(vector).cast(pa.string()), np.ones(len(vector), np.bool_)
     one = coded(vector).mapped(values.text)
-    short = np.fromiter((len(text) <= values.MAX_TEXT for text in one.distinct), np.bool_, len(one.distinct))
-    return array(one, pa.string()), short[one.codes]
+    short = [text is not None and len(text) <= values.MAX_TEXT for text in one.distinct]
+    return array(one, pa.string()), np.array(short, np.bool_)[one.codes]
 
 
 def same(vector: Vector, sample: Any) -> Truths:
@@ -119,7 +128,7 @@ def same(vector: Vector, sample: Any) -> Truths:
 
 def _kind(argument: Any) -> str:
     if isinstance(argument, np.ndarray):
-        return str(argument.dtype)
+        return str(argument.dtype.char)
     return "text" if isinstance(argument, pa.Array) else type(argument).__name__
 
 
@@ -172,17 +181,17 @@ def _unequal(vector: pa.Array, constant: str) -> Outcome:
 
 QUICK: Final[dict[tuple[Any, ...], Callable[..., Outcome]]] = {
     (coercion.name, "text"): _name,
-    (coercion.count, "int64"): _count,
-    (coercion.seconds, "float64"): _seconds,
-    (coercion.real, "float64"): _real,
-    (coercion.flag, "bool"): lambda vector: (vector, np.ones(len(vector), np.bool_)),
-    (operator.add, "int64", "int64"): _sum,
+    (coercion.count, INT): _count,
+    (coercion.seconds, DOUBLE): _seconds,
+    (coercion.real, DOUBLE): _real,
+    (coercion.flag, TRUTH): lambda vector: (vector, np.ones(len(vector), np.bool_)),
+    (operator.add, INT, INT): _sum,
     (operator.eq, "text", "str"): _equal,
     (operator.ne, "text", "str"): _unequal,
     **{
         (function, *kinds): _always(function)
         for function in (operator.le, operator.lt, operator.eq)
-        for kinds in (("float64", "float64"), ("int64", "int64"))
+        for kinds in ((DOUBLE, DOUBLE), (INT, INT))
     },
 }
 """Each gives exactly what the function gives, or says that it is not known."""

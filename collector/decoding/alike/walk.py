@@ -144,6 +144,11 @@ def _fits(read: Bytes, run: Run) -> Truths | None:
 
 def _length(read: Bytes, told: tuple[Length, ...]) -> tuple[Ints, Truths]:
     """The length of the value behind the run, and where all lengths agree about it."""
+    if told[0].width == 1:  # then all of them are short
+        short = read[:, [one.offset for one in told]].astype(np.int64)
+        inner = short[:, -1] - told[-1].extra
+        wanted = inner[:, None] + np.array([one.extra for one in told])
+        return inner, np.asarray((inner >= 0) & ((short == wanted) & (short <= 0x7F)).all(axis=1))
     inner, agree = _varint(read, told[-1])
     inner = inner - told[-1].extra
     agree &= inner >= 0
