@@ -137,13 +137,14 @@ def serving(seat: Seat, models: Path, directory: Path, collector: str | None = N
     """The variant's engines, and its gateway if it has one; leaving it stops them, which flushes their telemetry.
 
     With a collector both ends wait until it has read the engines' CPU time: work before the first reading and after the
-    last one has no price.
+    last one has no price. The first reading comes a little into an interval of the ledger; the second begins one.
     """
     config = _written(directory / f"{seat.name}.toml", {"serving": _serving(seat, models, collector)})
     with stack.Stack(directory / "logs" / seat.name) as running:
         urls = running.start_in_order(stack.specs(config, only=SERVING))
         last = urls.get("gateway") or next(iter(urls.values()))
         if collector:
+            _await_meter(seat, collector)
             _await_meter(seat, collector)
         yield Server(last, seat.variant.model)
         if collector:
