@@ -3,11 +3,12 @@
 Pure: no clock, no I/O. Everything is computed on one grid over all points that were given and then cut to the window,
 so that splitting a window changes nothing. The formulas are in the modules it calls, in this order: ``series``
 (differences and gaps), ``devices`` and ``idle``, ``pools`` (CPU shares), ``work`` and ``claims`` (what attempts
-computed), ``placement`` (ticks into intervals), ``choice`` and ``fitting`` (constants), ``split`` (joules).
+computed), ``placement`` (ticks into intervals), ``choice`` and ``fitting`` (constants), ``levelling`` (noise),
+``split`` (joules).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -16,12 +17,13 @@ import pyarrow.compute as pc
 
 from analytics.ledger import evidence
 from analytics.ledger.choice import Chosen, Pooled, Prior, choose
-from analytics.ledger.devices import Device, balance, read_devices
+from analytics.ledger.devices import Balance, Device, balance, read_devices
 from analytics.ledger.engines import Engine, read_engine
 from analytics.ledger.evidence import COUNTERS, Evidence
 from analytics.ledger.idle import idle_se
 from analytics.ledger.inputs import HISTORY_LIMIT_NS, Floats, Ints, LedgerInputs, LedgerResult
 from analytics.ledger.jobs import Leg, on_device, presence, read_legs
+from analytics.ledger.levelling import levelled, prediction
 from analytics.ledger.pools import Claimants, Pool, divide
 from analytics.ledger.rows import Rows
 from analytics.ledger.series import edges_ns
@@ -113,8 +115,10 @@ def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:
         rule = site.inputs.settings.rule
         chosen = choose(Pooled(pool.engines, read, visible), pool.active, known, ~estimated, prior, rule)
         rows.add_models(device, pool.engines, chosen, whole)
-        doubt = Doubt(estimated, idle_se(whole.idle_w, whole.idle_basis) * np.diff(site.edges))
-        unexplained = _add_pool(site, device, pool, chosen, doubt, rows)
+        moved = _moved(device, whole, pool, chosen)
+        whole = replace(whole, idle=whole.idle - moved)
+        doubt = Doubt(estimated, idle_se(whole.idle_w, whole.idle_basis) * np.diff(site.edges), moved)
+        unexplained = _add_pool(site, device, replace(pool, active=pool.active + moved), chosen, doubt, rows)
         rows.add_no_work(device, pool.engines, np.where(known, unexplained, 0.0))
     rows.add_device(device, whole, np.maximum(overhead, 0.0), division.unshared)
 
@@ -130,6 +134,13 @@ def _reader(site: _Site, device: Device) -> Callable[[str, str], Evidence]:
         return evidence.from_spans(site.work[name], meter, site.edges, busy=kind == evidence.BUSY_TIME)
 
     return read
+
+
+def _moved(device: Device, whole: Balance, pool: Pool, chosen: list[Chosen]) -> Floats:
+    """Joules of each interval that are the pool's and not idle; a CPU's energy was split over processes before."""
+    if device.kind != "gpu":
+        return np.zeros(len(pool.active))
+    return levelled(whole.idle, pool.active, [one for one in map(prediction, chosen) if one is not None])
 
 
 def _add_pool(site: _Site, device: Device, pool: Pool, chosen: list[Chosen], doubt: Doubt, rows: Rows) -> Floats:

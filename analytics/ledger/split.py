@@ -1,5 +1,6 @@
 """Splits a pool's active energy: scale to the meter, joules per attempt and interval, and what stays unattributed.
 
+On a GPU idle energy takes first what the meter is off by (``levelling``). Then
 scale_k = active_k ÷ predicted_k; an attempt's energy is scale_k · Σ constants · its parts; unattributed is
 scale_k · Σ constants · unclaimed, reason `unclaimed`. Active energy without predicted work is `no_work`. As claimed
 and unclaimed work sum to the counters, the three sum to active_k: an identity, not a remainder.
@@ -46,21 +47,22 @@ class Doubt:
 
     estimated: Flags  # metered together with its neighbours, placed by estimate
     idle_j: Floats  # standard error of active energy from an idle power that nobody saw
+    moved: Floats  # joules that active energy has from idle energy (``levelling``)
 
 
 def split(active: Floats, evidence: tuple[Evidence, ...], fit: Fit, doubt: Doubt) -> tuple[list[Share], Flags]:
     """Shares per engine, and the intervals in which the pool's work explains its active energy at all."""
     predicted = np.stack([one.work @ fit.constants[row] for row, one in enumerate(evidence)])
-    whole = predicted.sum(axis=0)
+    whole, metered = predicted.sum(axis=0), active - doubt.moved
     explained = whole > NEGLIGIBLE * whole.mean()
     scale = np.divide(active, whole, out=np.zeros_like(active), where=explained)
     flat = np.concatenate([one.work for one in evidence], axis=1)
     partial = fit.covariance is not None and any(one.occupied is not None for one in evidence)
-    unseen = overcharge(active, whole, evidence, fit.constants) if partial else 0.0
+    unseen = overcharge(metered, whole, evidence, fit.constants) if partial else 0.0
     shares = []
     for row, one in enumerate(evidence):
         joules = one.claims.parts * fit.constants[row] * scale[one.claims.intervals][:, None]
-        noise = _noise(active - whole, fit, doubt)
+        noise = _noise(metered - whole, fit, doubt)
         variance = _variance(row, one, fit, flat, whole, active, noise)
         variance += (unseen * joules.sum(axis=1)) ** 2 + _idle(one, joules, active, doubt)
         claimed = np.bincount(one.claims.intervals, joules.sum(axis=1), len(active)).astype(np.float64)
