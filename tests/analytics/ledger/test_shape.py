@@ -62,7 +62,8 @@ def test_whatever_power_says_the_total_is_the_counters_and_never_falls(
     energy: list[tuple[float, float]], power: list[tuple[float, float]], moments: list[float]
 ) -> None:
     lengths, watts = np.array(energy).T
-    times, joules = np.cumsum(lengths), np.cumsum(lengths * watts)
+    times = np.round(np.cumsum(lengths), 9)  # they are stored in nanoseconds
+    joules = np.cumsum(np.diff(times, prepend=0.0) * watts)
     said = np.array(power).T
     meter = series(points(times, joules), 0, points(np.cumsum(said[0]), said[1]))
     cuts = np.union1d(np.array(moments), times)
