@@ -9,6 +9,7 @@ from typing import Any
 import pynvml
 
 Window = tuple[int, float, float]
+LATE = "started late"
 
 
 class Readings:
@@ -35,6 +36,12 @@ class Readings:
 def asked() -> tuple[float, list[Window]]:
     """The epoch and the windows of the command line."""
     return float(sys.argv[1]), [tuple(window) for window in json.loads(sys.argv[2])]
+
+
+def late(windows: list[Window], epoch_s: float) -> str | None:
+    """What a meter that is ready only now says in place of figures when its first window is over or under way."""
+    after_s = time.monotonic() - epoch_s - min(window[1] for window in windows)
+    return f"{LATE} by {after_s:.1f} s" if after_s > 0 else None
 
 
 def moments(windows: list[Window], epoch_s: float) -> Iterator[tuple[bool, Window]]:

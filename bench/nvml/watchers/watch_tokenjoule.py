@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from analytics.ledger.series import series
 from analytics.ledger.shape import OF_THE_MOMENT
-from bench.nvml.watchers.readings import asked
+from bench.nvml.watchers.readings import asked, late
 from collector.probes.nvml import Probe
 from collector.sampling.sample import ProbeContext, Sample
 from collector.sampling.sampler import until_next_s
@@ -24,9 +24,8 @@ INTERVAL_S = 2.0
 KINDS = {"time_ns": pa.int64(), "start_ns": pa.int64(), "value": pa.float64()}
 
 
-def sampled(epoch_s: float, until_s: float, every_s: float) -> list[Sample]:
+def sampled(probe: Probe, epoch_s: float, until_s: float, every_s: float) -> list[Sample]:
     """Samples of energy and power until ``until_s`` of the script."""
-    probe = Probe(ProbeContext())
     samples: list[Sample] = []
     while time.monotonic() < epoch_s + until_s:
         samples += [sample for sample in probe.read() if sample.instrument in (HW_ENERGY, HW_POWER)]
@@ -59,7 +58,11 @@ def main() -> None:
     """Print the spans of every board; the third argument is the sampling interval in seconds."""
     epoch_s, windows = asked()
     origin_ns = time.time_ns() - int((time.monotonic() - epoch_s) * 1e9)
-    samples = sampled(epoch_s, max(end_s for _, _, end_s in windows) + MARGIN_S, float(sys.argv[3]))
+    probe = Probe(ProbeContext())
+    if told := late([(board, start_s - MARGIN_S, end_s) for board, start_s, end_s in windows], epoch_s):
+        print(json.dumps({board: told for board, _, _ in windows}))
+        return
+    samples = sampled(probe, epoch_s, max(end_s for _, _, end_s in windows) + MARGIN_S, float(sys.argv[3]))
     names = sorted({sample.device.id for sample in samples if sample.device})  # GPU-00, GPU-01 …
     found: dict[int, Any] = {board: [] for board, _, _ in windows}
     for board, start_s, end_s in windows:

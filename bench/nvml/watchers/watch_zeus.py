@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from readings import Readings, Window, asked, moments  # beside this file
+from readings import Readings, Window, asked, late, moments  # beside this file
 
 
 class Board:
@@ -44,6 +44,9 @@ def main() -> None:
     epoch_s, windows = asked()
     readings = Readings()
     boards = {number: Board(number, epoch_s, readings) for number in {window[0] for window in windows}}
+    if told := late(windows, epoch_s):
+        print(json.dumps(dict.fromkeys(boards, told)))
+        return
     for is_end, window in moments(windows, epoch_s):
         (boards[window[0]].end if is_end else boards[window[0]].begin)(window)
     print(json.dumps({number: board.answer for number, board in boards.items()}))
