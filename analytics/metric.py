@@ -8,11 +8,11 @@ A group without data has no row or a NULL value, never 0.
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, get_args
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ from analytics import idling as idle_policy
 from analytics import sources
 from analytics.idling import SEPARATE, Idling
 from analytics.sources import ANY_SHAPE, DURATION_HOURS, PRECISION, Shape
+from analytics.sources import Queries as Queries
 from conventions import plugins
 from conventions.errors import PluginError
 
@@ -32,13 +33,6 @@ JOBS: Final = "job_progress"
 _PACKAGE: Final = "analytics.metrics"
 _KEYS: Final = ("title", "unit", "better", "grain", "needs", "definition")
 _HEADER_LINE: Final = re.compile(r"-- (?:(?P<key>[a-z]+): |  )(?P<text>.+)")
-
-
-class Queries(Protocol):
-    """What a metric needs of a store: a ``store.reading.Reader`` or the ``Store`` itself."""
-
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """Run one statement with named parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +138,25 @@ def run_all(
     idling: Idling = SEPARATE,
 ) -> dict[str, pa.Table]:
     """What ``run`` answers for each of ``names``; metrics of requests and energy in one statement."""
-    told, shape = [load(name) for name in names], Shape.of(window.start, window.end, bucket_s, filters.runs)
+    told = [load(name) for name in names]
     shared = [one for one in told if JOBS not in one.needs]
     asked = parameters(window, by, filters, bucket_s, idling)
+    shape = shape_of(reader, told, window, filters, bucket_s)
     alone = told if len(shared) < 2 else [one for one in told if one not in shared]
     found = {one.name: reader.query(statement(one, idling, shape), asked) for one in alone}
     if len(shared) > 1:
         found |= _taken_apart(reader.query(joint_statement(shared, idling, shape), asked))
     return found
+
+
+def shape_of(
+    reader: Queries, metrics: Sequence[Metric], window: Window, filters: Filters, bucket_s: float | None
+) -> Shape:
+    """The shape of a question about ``metrics``, for ``statement``."""
+    shape = Shape.of(window.start, window.end, bucket_s, filters.runs)
+    if not any(DURATION_HOURS in one.needs for one in metrics):
+        return shape
+    return sources.sized(reader, shape, parameters(window, (), filters, bucket_s))
 
 
 def parameters(

@@ -5,19 +5,35 @@ Both choices answer the same, but for percentiles of many values, which roll-ups
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
 
 from analytics import hours
 from analytics import idling as idle_policy
 from conventions import plugins
 
+
+class Queries(Protocol):
+    """What a metric needs of a store: a ``store.reading.Reader`` or the ``Store`` itself."""
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Run one statement with named parameters."""
+
+
 SLOT_S: Final = 10
 ROLLED_UP_FROM: Final = timedelta(hours=6)
 """Shorter windows are read from rows: they are few, and it takes longer to plan for both."""
-EXACT_VALUES: Final = 2_000_000
-"""Up to so many values in the window a percentile over hours is taken from each of them, which is no slower."""
+EXACT_VALUES: Final = 500_000
+"""Up to so many values in the window a percentile over hours is taken from each of them: about there, measured, rows
+begin to take longer than steps (by tier and hour; of gaps between tokens and without buckets they do sooner)."""
+_SIZES: Final = """
+    SELECT CAST(coalesce(sum(requests), 0) AS BIGINT) AS requests, CAST(coalesce(sum(gaps), 0) AS BIGINT) AS gaps
+    FROM request_hours
+    WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)"""
 DURATION_HOURS: Final = "duration_hours"
 PRECISION: Final = (
     f"Exact; in a window of {ROLLED_UP_FROM.seconds // 3600} hours or more and buckets of whole hours, over more than "
@@ -31,10 +47,15 @@ _IN_WINDOW: Final = "started_at >= CAST($start AS TIMESTAMP) AND started_at < CA
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of a question: whether hours can answer it, and slots of energy."""
+    """Of a question: whether hours can answer it, and slots of energy.
+
+    ``many`` names the columns of ``request_hours`` that add up to over ``EXACT_VALUES``: durations that these count are
+    read by step.
+    """
 
     by_hour: bool = False
     by_slot: bool = True
+    many: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, start: datetime, end: datetime, bucket_s: float | None, runs: tuple[str, ...]) -> "Shape":
@@ -46,6 +67,18 @@ class Shape:
 
 ANY_SHAPE: Final = Shape()
 """What rows and slots answer."""
+
+
+def sized(reader: Queries, shape: Shape, asked: Mapping[str, Any]) -> Shape:
+    """``shape`` for percentiles of a question with the parameters ``asked``: the store says how many values it has.
+
+    It does so before the statement, because planning to read either way takes longer than asking. Rows that are settled
+    in between change the choice at most, and both are right.
+    """
+    if not shape.by_hour:
+        return shape
+    sizes = reader.query(_SIZES, {"start": asked["start"], "end": asked["end"]}).to_pylist()[0]
+    return replace(shape, many=frozenset(name for name, size in sizes.items() if size > EXACT_VALUES))
 
 
 def of_requests(sql: str, shape: Shape, idle: str) -> str:
@@ -64,12 +97,12 @@ def of_jobs() -> str:
 
 
 def _tallied_rows() -> str:
-    return hours.requests(f"(SELECT * FROM requests WHERE {_IN_WINDOW})", _BUCKET, run="run_id")
+    return hours.requests(f"(SELECT * FROM requests_measured WHERE {_IN_WINDOW})", _BUCKET, run="run_id")
 
 
 def _durations(name: str, shape: Shape) -> str:
-    template = _text("_durations_by_hour" if shape.by_hour else "_durations_by_row").replace("{duration}", name)
-    template = template.replace("{exact_values}", str(EXACT_VALUES)).replace("{counted}", hours.counted(name))
+    by_step = hours.counted(name) in shape.many
+    template = _text("_durations_by_hour" if by_step else "_durations_by_row").replace("{duration}", name)
     return re.sub(r"\{values of (\w+)\}", lambda found: hours.values(name, found[1]), template)
 
 

@@ -20,18 +20,22 @@ _log = logging.getLogger(__name__)
 
 FOLDER: Final = "archive"
 UNFINISHED: Final = ".part"
-COLUMNS: Final = "relation, day, path, num_rows, size"
+COLUMNS: Final = "relation, day, path, num_rows, size, column_names"
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One listed file. ``path`` is relative to the archive folder, ``day`` counts from 1970-01-01 UTC."""
+    """One listed file. ``path`` is relative to the archive folder, ``day`` counts from 1970-01-01 UTC.
+
+    ``columns`` are its columns in order; none where an older release wrote it and did not note them.
+    """
 
     relation: str
     day: int
     path: str
     num_rows: int
     size: int
+    columns: tuple[str, ...] = ()
 
 
 def folder_of(database: Path) -> Path:
@@ -42,10 +46,10 @@ def folder_of(database: Path) -> Path:
 def listed(cursor: duckdb.DuckDBPyConnection, relation: str | None = None) -> list[ArchiveFile]:
     """The files of ``relation`` or of all, oldest day first."""
     rows = cursor.execute(
-        f"SELECT {COLUMNS} FROM archive_files WHERE $relation IS NULL OR relation = $relation ORDER BY day, path",
+        "SELECT * FROM archive_files WHERE $relation IS NULL OR relation = $relation ORDER BY day, path",
         {"relation": relation},
     ).fetchall()
-    return [ArchiveFile(*row) for row in rows]
+    return [ArchiveFile(*row[:5], *(tuple(names or ()) for names in row[5:])) for row in rows]
 
 
 def present(cursor: duckdb.DuckDBPyConnection, folder: Path, relation: str) -> list[ArchiveFile]:
@@ -77,7 +81,8 @@ def write(cursor: duckdb.DuckDBPyConnection, folder: Path, relation: str, day: i
     unfinished.rename(finished)
     for changed in (directory, folder, folder.parent):
         sync(changed)
-    return ArchiveFile(relation, day, str(finished.relative_to(folder)), int(rows), finished.stat().st_size)
+    columns = tuple(row[0] for row in cursor.execute(f"DESCRIBE {select}").fetchall())
+    return ArchiveFile(relation, day, str(finished.relative_to(folder)), int(rows), finished.stat().st_size, columns)
 
 
 def replace(cursor: duckdb.DuckDBPyConnection, gone: Iterable[str], added: Sequence[ArchiveFile]) -> None:
@@ -88,12 +93,12 @@ def replace(cursor: duckdb.DuckDBPyConnection, gone: Iterable[str], added: Seque
     cursor.execute("DROP TABLE IF EXISTS archive_files_fresh")
     cursor.execute(definitions.table("archive_files", "archive_files_fresh"))
     cursor.execute(
-        "INSERT INTO archive_files_fresh SELECT * FROM archive_files WHERE NOT list_contains($gone::VARCHAR[], path)",
+        "INSERT INTO archive_files_fresh BY NAME FROM archive_files WHERE NOT list_contains($gone::VARCHAR[], path)",
         {"gone": list(gone)},
     )
     for file in added:
-        row = [file.relation, file.day, file.path, file.num_rows, file.size]
-        cursor.execute(f"INSERT INTO archive_files_fresh ({COLUMNS}) VALUES (?, ?, ?, ?, ?)", row)
+        row = [file.relation, file.day, file.path, file.num_rows, file.size, list(file.columns)]
+        cursor.execute(f"INSERT INTO archive_files_fresh ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)
     cursor.execute("DROP TABLE archive_files")
     cursor.execute("ALTER TABLE archive_files_fresh RENAME TO archive_files")
 
@@ -119,10 +124,14 @@ def sweep(cursor: duckdb.DuckDBPyConnection, folder: Path) -> list[Path]:
     return gone
 
 
-def source(folder: Path, files: Sequence[ArchiveFile]) -> str:
-    """The table function that reads exactly ``files``; columns that some of them lack are NULL there."""
+def source(folder: Path, files: Sequence[ArchiveFile], *, alike: bool = False) -> str:
+    """The table function that reads exactly ``files``; columns that some of them lack are NULL there.
+
+    Files that are ``alike`` have the same columns: one of them is opened to plan a question, not each.
+    """
     paths = ", ".join(quoted(folder / file.path) for file in files)
-    return f"read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+    by_name = "" if alike else ", union_by_name = true"
+    return f"read_parquet([{paths}], hive_partitioning = false{by_name})"
 
 
 def quoted(path: Path) -> str:

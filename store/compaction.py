@@ -9,7 +9,7 @@ from typing import Final
 
 import duckdb
 
-from store import archive, days, definitions, generations, progress
+from store import archive, days, definitions, generations, hours, progress
 from store.connection import mapped_errors, transaction
 from store.generations import FRESH, RelationDay
 from store.writing import Store
@@ -19,28 +19,30 @@ SLOTTED: Final = ("attempt_energy", "energy_intervals")
 
 
 def compact(store: Store, min_stale_share: float = 0.5) -> list[str]:
-    """Rewrite open days of which at least ``min_stale_share`` is stale; returns their relations. Raises ``StoreError``.
+    """Rewrite open days of which at least ``min_stale_share`` is stale, and roll-ups; returns the relations.
 
     Does nothing while days are sealed, closed, forgotten or copied. Rewriting only then keeps the cost per settled row
-    constant.
+    constant. Raises ``StoreError``.
     """
     if not store.keeping.acquire(blocking=False):
         return []
     try:
         with mapped_errors("compact"), store.cursor() as cursor:
             stale = [one for one in _open(cursor) if generations.stale_share(cursor, *one) >= min_stale_share]
-            is_long = progress.is_long(cursor)
+            rolled_up, is_long = hours.stale(cursor), progress.is_long(cursor)
         for relation, day in stale:
             _rewrite(store, relation, day)
-        if stale or is_long:
+        if stale or rolled_up or is_long:
             with store.rearranging("compact") as cursor:
+                for relation in rolled_up:
+                    hours.rewrite(cursor, relation)
                 generations.rewrite_manifest(cursor)
                 progress.shorten(cursor)
     finally:
         store.keeping.release()
-    if stale or is_long:
+    if stale or rolled_up or is_long:
         store.checkpoint()
-    return list(dict.fromkeys(relation for relation, _ in stale))
+    return list(dict.fromkeys([*(relation for relation, _ in stale), *rolled_up]))
 
 
 def close(store: Store, before: int) -> list[int]:
@@ -63,7 +65,7 @@ def close(store: Store, before: int) -> list[int]:
 def _open(cursor: duckdb.DuckDBPyConnection) -> list[RelationDay]:
     return [
         (relation, day)
-        for relation in definitions.SETTLED
+        for relation in definitions.BY_DAY
         for day in sorted(generations.open_days(cursor, relation))
         if days.table_name(relation, day) in days.existing(cursor, relation)
     ]

@@ -48,13 +48,13 @@ def check(tables: dict[str, pa.Table], buckets: Buckets) -> None:
             raise StoreError(f"{relation} has rows of buckets that are not being replaced: {sorted(stray)[:3]}")
 
 
-def with_hours(buckets: Buckets, rolled_up: set[RelationDay]) -> Buckets:
-    """``buckets``, and the hours that roll-ups have of them, on days ``rolled_up``: they are replaced by nothing."""
+def with_hours(buckets: Buckets, summed: set[RelationDay]) -> Buckets:
+    """``buckets``, and the hours that roll-ups have of them, on days ``summed``: they are replaced by nothing."""
     found = dict(buckets)
     for relation, sources in definitions.ROLLED_UP.items():
         replaced = {bucket for source in sources for bucket in buckets.get(source, ())}
         hours = {bucket // NANOSECONDS_PER_HOUR * NANOSECONDS_PER_HOUR for bucket in replaced}
-        stale = {hour for hour in hours if (relation, hour // NANOSECONDS_PER_DAY) in rolled_up}
+        stale = {hour for hour in hours if (relation, hour // NANOSECONDS_PER_DAY) in summed}
         if stale:
             found[relation] = sorted(stale.union(buckets.get(relation, ())))
     return found
@@ -95,7 +95,7 @@ def open_day(cursor: duckdb.DuckDBPyConnection, relation: str, day: int) -> None
 
 def newest(cursor: duckdb.DuckDBPyConnection) -> int:
     """The highest generation ever written, 0 without any; that of a closed day is in its table only."""
-    tables = [name for relation in definitions.SETTLED for name in days.existing(cursor, relation)]
+    tables = [name for relation in definitions.BY_DAY for name in days.existing(cursor, relation)]
     highest = [f"(SELECT coalesce(max(generation), 0) FROM {name})" for name in ["manifest", *tables]]
     return max(int(cursor.execute(f"SELECT {one}").fetchall()[0][0]) for one in highest)
 
@@ -122,12 +122,12 @@ def current(relation: str, day: int, is_open: bool) -> str:
     return newest_of(days.table_name(relation, day), relation, day) if is_open else _all(relation, day)
 
 
-def newest_of(table: str, relation: str, day: int) -> str:
-    """The SELECT of the rows of ``table`` that the manifest's buckets of ``day`` name."""
+def newest_of(table: str, relation: str, day: int | None = None) -> str:
+    """The SELECT of the rows of ``table`` that the manifest's buckets name, those of ``day`` or all."""
+    listed = f"relation = '{relation}'" + (f" AND {buckets_of(day)}" if day is not None else "")
     return (
         f"SELECT * FROM {table} SEMI JOIN"
-        f" (SELECT bucket_ns, max(generation) AS generation FROM manifest"
-        f" WHERE relation = '{relation}' AND {buckets_of(day)} GROUP BY bucket_ns)"
+        f" (SELECT bucket_ns, max(generation) AS generation FROM manifest WHERE {listed} GROUP BY bucket_ns)"
         " AS current_generation USING (bucket_ns, generation)"
     )
 

@@ -63,7 +63,7 @@ class LocalReader:
             )
         self._root = connect(file, read_only=True, memory_limit=memory_limit, threads=threads)
         with mapped_errors("open"):
-            self._views = [*relations.absent(self._root), *relations.moved(self._root, archive.folder_of(file))]
+            self._views = relations.temporary(self._root, archive.folder_of(file))
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         """All rows of ``sql``. Raises ``StoreError``."""

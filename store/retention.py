@@ -7,7 +7,7 @@ from typing import Final
 
 import duckdb
 
-from store import archive, sealing
+from store import archive, hours, sealing
 from store.connection import mapped_errors
 from store.writing import Store
 
@@ -63,8 +63,12 @@ def sweep(store: Store) -> int:
 
 
 def _used(cursor: duckdb.DuckDBPyConnection) -> int:
-    block, blocks = cursor.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchall()[0]
-    return int(block) * int(blocks)
+    """Blocks of rows as wholes; of those of the catalog what is used, because each checkpoint fills others in part."""
+    sql = """
+        SELECT block_size * (used_blocks - coalesce((SELECT count(*) FROM pragma_metadata_info()), 0)
+                             + coalesce((SELECT sum(1 - free_blocks / total_blocks) FROM pragma_metadata_info()), 0))
+        FROM pragma_database_size()"""
+    return int(cursor.execute(sql).fetchall()[0][0])
 
 
 def _forget(store: Store, days: list[int]) -> None:
@@ -72,4 +76,5 @@ def _forget(store: Store, days: list[int]) -> None:
         archive.replace(cursor, [file.path for file in archive.listed(cursor) if file.day in days], [])
         for day in days:
             sealing.drop(cursor, day)
+        hours.forget(cursor, days)
     store.checkpoint()

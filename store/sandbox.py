@@ -34,7 +34,8 @@ SHOWN: Final = frozenset({"", "tables", "__show_tables_expanded"})
 PUBLIC: Final = (*definitions.RELATIONS, *definitions.DERIVED)
 
 _RELATION = re.compile(
-    rf"(?:manifest|{'|'.join(PUBLIC)}|(?:{'|'.join(definitions.SETTLED)})_(?:bucketed|open)|"
+    rf"(?:manifest|{'|'.join(PUBLIC)}|(?:{'|'.join(definitions.SETTLED)})_bucketed|"
+    rf"(?:{'|'.join(definitions.BY_DAY)})_open|(?:{'|'.join(definitions.MEASURED)})_measured|"
     rf"(?:{'|'.join(definitions.RAW)})_\d{{8}})"
 )
 _CTE = re.compile(r"(?!duckdb_|pg_|sqlite_|pragma_)[A-Za-z_]\w*", re.IGNORECASE | re.ASCII)

@@ -19,7 +19,7 @@ from store.connection import mapped_errors, transaction
 from store.writing import Store
 
 Step = Callable[[str], None]
-DAILY: Final = (*definitions.RAW, *definitions.SETTLED)
+DAILY: Final = (*definitions.RAW, *definitions.BY_DAY)
 _State = list[tuple[object, ...]]
 
 
@@ -48,7 +48,7 @@ def drop(cursor: duckdb.DuckDBPyConnection, day: int) -> None:
     """Take the hot rows of ``day`` out of the database, in the caller's transaction."""
     for relation in DAILY:
         cursor.execute(f"DROP TABLE IF EXISTS {days.table_name(relation, day)}")
-    generations.rewrite_manifest(cursor, without=[(relation, day) for relation in definitions.SETTLED])
+    generations.rewrite_manifest(cursor, without=[(relation, day) for relation in definitions.BY_DAY])
 
 
 def _seal_day(store: Store, day: int, after: Step) -> bool:
@@ -73,7 +73,7 @@ def _written(cursor: duckdb.DuckDBPyConnection, folder: Path, day: int) -> tuple
     """Paths that the new files replace, and the new files."""
     selects = {relation: _raw(relation, day) for relation in _hot(cursor, definitions.RAW, day)}
     replaced: list[str] = []
-    for relation in _hot(cursor, definitions.SETTLED, day):
+    for relation in _hot(cursor, definitions.BY_DAY, day):
         older = [file for file in archive.present(cursor, folder, relation) if file.day == day]
         is_open = day in generations.open_days(cursor, relation)
         selects[relation] = _settled(relation, day, is_open, archive.source(folder, older) if older else None)

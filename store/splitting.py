@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 def split_settled(cursor: duckdb.DuckDBPyConnection) -> None:
     """Move current rows of ``<relation>_rows`` into day tables, in the caller's transaction; nothing in newer files."""
-    old = [name for name in definitions.SETTLED if _is_there(cursor, f"{name}_rows")]
+    old = [name for name in definitions.BY_DAY if _is_there(cursor, f"{name}_rows")]
     for relation in old:
         _split(cursor, relation)
         cursor.execute(f"DROP VIEW IF EXISTS {relation}")

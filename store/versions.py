@@ -10,9 +10,9 @@ from typing import Final
 import duckdb
 
 from conventions.errors import StoreTooNew
-from store import definitions, schemas, splitting
+from store import definitions, hours, schemas, splitting
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 BOOKS: Final = ("manifest", "archive_files", "spool_progress")
 """Tables by which the views know what is current and archived, and the collector what of its spool is stored."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -37,6 +37,8 @@ def bring_forward(cursor: duckdb.DuckDBPyConnection, found: int) -> None:
         cursor.execute(definitions.table(relation, name))
         schemas.add_missing_columns(cursor, relation, name)
     splitting.split_settled(cursor)
+    if found < hours.SINCE_VERSION:
+        hours.drop_daily(cursor)
     if found:
         for migration in _later(MIGRATIONS, found):
             cursor.execute(migration.read_text(encoding="utf-8"))
@@ -49,7 +51,8 @@ def _later(migrations: Path, found: int) -> list[Path]:
 
 
 def _fixed_tables() -> list[tuple[str, str]]:
-    return [*((name, name) for name in BOOKS), *((relation, relation) for relation in definitions.RECORDS)]
+    summed = [(relation, hours.table_name(relation)) for relation in definitions.ROLLED_UP]
+    return [*((name, name) for name in BOOKS), *((relation, relation) for relation in definitions.RECORDS), *summed]
 
 
 def _exists(cursor: duckdb.DuckDBPyConnection, name: str) -> bool:

@@ -21,6 +21,7 @@ from store import (
     definitions,
     frames,
     generations,
+    hours,
     progress,
     relations,
     schemas,
@@ -50,7 +51,7 @@ class Store:
         self._owner = Owner(connect, file, self._reopened, self._checkpointed)
         self._day_tables: set[str] = set()
         self._open_days: set[RelationDay] = set()
-        self._rolled_up: set[RelationDay] = set()
+        self._summed: set[RelationDay] = set()
         self._generation = 0
         self._spooled = 0  # the sequence number that is committed
         self._held = 0  # the one that the file holds, whatever becomes of the log
@@ -131,8 +132,8 @@ class Store:
             with self._owner.writing("replace buckets"):
                 if as_of is not None and not generations.are_as_of(self._writer, listed, as_of):
                     return False
-                listed = generations.with_hours(listed, self._rolled_up)
-                self._rolled_up |= {day for day in generations.listed_days(listed) if day[0] in definitions.ROLLED_UP}
+                listed = generations.with_hours(listed, self._summed)
+                self._summed |= {day for day in generations.listed_days(listed) if day[0] in definitions.ROLLED_UP}
                 with self._opening(listed):
                     self._replace(placed, listed)
         except StoreError:
@@ -201,7 +202,7 @@ class Store:
         for macro in definitions.macros().values():
             self._writer.execute(macro)
         generations.drop_leftovers(self._writer)
-        for relation in (*definitions.RAW, *definitions.SETTLED):
+        for relation in (*definitions.RAW, *definitions.BY_DAY):
             for name in days.existing(self._writer, relation):
                 schemas.add_missing_columns(self._writer, relation, name)
         self._follow()
@@ -212,11 +213,11 @@ class Store:
         self._learn_days()
 
     def _learn_days(self) -> None:
-        self._rolled_up = relations.rolled_up(self._writer)
+        self._summed = hours.summed_days(self._writer)
         self._day_tables = {name for relation in definitions.RAW for name in days.existing(self._writer, relation)}
         self._open_days = {
             (relation, day)
-            for relation in definitions.SETTLED
+            for relation in definitions.BY_DAY
             for day in generations.open_days(self._writer, relation)
             if days.table_name(relation, day) in days.existing(self._writer, relation)
         }
@@ -224,6 +225,9 @@ class Store:
     def _replace(self, placed: dict[str, pa.Table], listed: dict[str, Sequence[int]]) -> None:
         self._generation += 1
         for relation, table in placed.items():
+            if relation in definitions.ROLLED_UP:
+                self._insert(hours.table_name(relation), generations.stamped(table, self._generation))
+                continue
             for day, rows in days.split(table, "bucket_ns"):
                 self._insert(days.table_name(relation, day), generations.stamped(rows, self._generation))
         self._insert("manifest", generations.manifest_rows(listed, self._generation))
@@ -231,7 +235,8 @@ class Store:
     @contextmanager
     def _opening(self, listed: dict[str, Sequence[int]]) -> Iterator[None]:
         """Days of ``listed`` that were not open before are opened in the caller's transaction, and the views follow."""
-        fresh = generations.listed_days(listed) - self._open_days
+        by_day = {relation: buckets for relation, buckets in listed.items() if relation in definitions.BY_DAY}
+        fresh = generations.listed_days(by_day) - self._open_days
         for relation, day in fresh:
             generations.open_day(self._writer, relation, day)
         yield

@@ -12,11 +12,8 @@ counted_hours AS (SELECT DISTINCT started_at AS hour FROM rolled_requests),
 uncounted AS (
     SELECT 1000 * epoch_us(hour) + ten_ns AS bucket_ns FROM (FROM passing ANTI JOIN counted_hours USING (hour)), tens
 ),
-loose_requests AS ( -- the columns that tallies and durations are made of
-    SELECT r.started_at, r.tier, r.tenant, r.model_served, r.model_requested, r.success, r.streamed, r.cache_result,
-           r.output_tokens, r.input_tokens, r.cached_input_tokens, r.energy_j, r.energy_quality, r.cost_tokens, r.currency,
-           r.first_token_origin, r.e2e_s, r.ttft_s, r.tpot_s, r.queue_s, r.itl_s
-    FROM requests_bucketed r SEMI JOIN uncounted ON uncounted.bucket_ns = r.bucket_ns
+loose_requests AS (
+    SELECT r.* FROM requests_measured r SEMI JOIN uncounted ON uncounted.bucket_ns = r.bucket_ns
     WHERE r.started_at >= CAST($start AS TIMESTAMP) AND r.started_at < CAST($end AS TIMESTAMP)
 ),
 tallies AS (

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import anyio
+import anyio.to_thread
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -11,7 +12,6 @@ from starlette.responses import Response
 from analytics import metric
 from analytics.idling import Idling
 from analytics.metric import Dimension, Filters, Window
-from analytics.sources import Shape
 from collector.answering.answering import CLIENT_LEFT, answered
 from collector.answering.query import Endpoint, bounded_body, decoded, refusal, status_of, unauthorised
 from collector.receiving.access import allowed
@@ -55,7 +55,7 @@ def measure_endpoint(
             return unauthorised()
         try:
             asked = decoded(await bounded_body(request, MAX_BODY_BYTES), Question)
-            sql, parameters = _statement(asked)
+            sql, parameters = await anyio.to_thread.run_sync(_statement, store, asked)
             return await answered(store.untrusted(sql, parameters, limits), asked.format, request, slots)
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
@@ -65,7 +65,7 @@ def measure_endpoint(
     return measure
 
 
-def _statement(asked: Question) -> tuple[str, dict[str, object]]:
+def _statement(store: Store, asked: Question) -> tuple[str, dict[str, object]]:
     """SQL and parameters. Raises ``PluginError`` for an unknown metric, ``MalformedPayload`` for an empty window."""
     window = _window(asked)
     if asked.bucket_s is not None and not asked.bucket_s > 0:
@@ -76,8 +76,9 @@ def _statement(asked: Question) -> tuple[str, dict[str, object]]:
     except ValueError as error:
         raise MalformedPayload(str(error)) from None
     named = metric.parameters(window, asked.by, chosen, asked.bucket_s, idling)
-    shape = Shape.of(window.start, window.end, asked.bucket_s, chosen.runs)
-    return metric.statement(metric.load(asked.metric), idling, shape), named
+    told = metric.load(asked.metric)
+    shape = metric.shape_of(store, [told], window, chosen, asked.bucket_s)
+    return metric.statement(told, idling, shape), named
 
 
 def _window(asked: Question) -> Window:

@@ -5,5 +5,6 @@ CREATE TABLE IF NOT EXISTS {name} (
     day       INTEGER NOT NULL,              -- days since 1970-01-01 UTC: of arrival (raw) or of started_at (settled)
     path      VARCHAR NOT NULL,              -- within the archive folder: day=2026-11-20/spans.parquet
     num_rows  BIGINT NOT NULL,
-    size      BIGINT NOT NULL                -- bytes
+    size      BIGINT NOT NULL,               -- bytes
+    column_names  VARCHAR[]                  -- in order; NULL where an older release wrote it: its columns are joined by name
 );

@@ -1,4 +1,4 @@
--- Roll-up of `requests`: how many durations of an hour fell into each step of 2 % (log_step), one row per group, kind and step.
+-- Roll-up of `requests`: how many durations of an hour fell into each step of 2 % (log_step), one row per group and kind.
 -- A percentile read from it errs by at most 1 % of its value. Hours are those of `request_hours`.
 CREATE TABLE IF NOT EXISTS {name} (
     bucket_ns   BIGINT NOT NULL,             -- UTC hour
@@ -9,6 +9,6 @@ CREATE TABLE IF NOT EXISTS {name} (
     tenant      VARCHAR,
     model       VARCHAR,                     -- served, else requested
     origin      VARCHAR,                     -- who saw the first token; ttft only
-    step        SMALLINT NOT NULL,
-    n           BIGINT NOT NULL
+    steps       SMALLINT[] NOT NULL,         -- those with values, ascending
+    counts      BIGINT[] NOT NULL            -- how many values lie in each of steps
 );

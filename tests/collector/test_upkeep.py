@@ -36,7 +36,7 @@ def test_days_are_sealed_then_forgotten_then_deleted(store: Store) -> None:
         first = upkeep(store, 3.5, hot_days=1, keep_days=2).keep()
         assert (first.sealed, first.forgotten) == ([DAY, DAY + 1], [DAY])
         second = upkeep(store, 3.5, hot_days=1, keep_days=2).keep()
-        assert (second.sealed, second.forgotten, second.swept) == ([], [], 4), "its rows and their roll-ups"
+        assert (second.sealed, second.forgotten, second.swept) == ([], [], 2), "its spans and its requests"
         assert "sealed 2024-10-04, 2024-10-05; forgot 2024-10-04;" in str(first)
 
 
