@@ -6,12 +6,13 @@ every question the planning of each of them.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
-from store import archive, definitions, generations
+from store import archive, days, definitions, generations
 from store.calendar import NANOSECONDS_PER_DAY
 from store.generations import RelationDay
 
@@ -23,6 +24,15 @@ SINCE_VERSION: Final = 4
 def table_name(relation: str) -> str:
     """The table of the roll-up ``relation``."""
     return f"{relation}_summed"
+
+
+def homes(relation: str, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of ``table`` of a settled relation by the name of the table they lie in."""
+    if relation in definitions.ROLLED_UP:
+        yield table_name(relation), table
+        return
+    for day, rows in days.split(table, "bucket_ns"):
+        yield days.table_name(relation, day), rows
 
 
 def is_there(cursor: duckdb.DuckDBPyConnection, relation: str) -> bool:
@@ -57,9 +67,9 @@ def rewrite(cursor: duckdb.DuckDBPyConnection, relation: str) -> None:
     generations.put_in_place(cursor, fresh, name)
 
 
-def forget(cursor: duckdb.DuckDBPyConnection, days: Collection[int]) -> None:
-    """Take the hours of ``days`` out of the database, in the caller's transaction."""
-    gone = {(relation, day) for relation, day in summed_days(cursor) if day in days}
+def forget(cursor: duckdb.DuckDBPyConnection, gone_days: Collection[int]) -> None:
+    """Take the hours of ``gone_days`` out of the database, in the caller's transaction."""
+    gone = {(relation, day) for relation, day in summed_days(cursor) if day in gone_days}
     if not gone:
         return
     generations.rewrite_manifest(cursor, without=gone)

@@ -225,11 +225,8 @@ class Store:
     def _replace(self, placed: dict[str, pa.Table], listed: dict[str, Sequence[int]]) -> None:
         self._generation += 1
         for relation, table in placed.items():
-            if relation in definitions.ROLLED_UP:
-                self._insert(hours.table_name(relation), generations.stamped(table, self._generation))
-                continue
-            for day, rows in days.split(table, "bucket_ns"):
-                self._insert(days.table_name(relation, day), generations.stamped(rows, self._generation))
+            for name, rows in hours.homes(relation, table):
+                self._insert(name, generations.stamped(rows, self._generation))
         self._insert("manifest", generations.manifest_rows(listed, self._generation))
 
     @contextmanager
