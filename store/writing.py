@@ -224,9 +224,8 @@ class Store:
 
     def _replace(self, placed: dict[str, pa.Table], listed: dict[str, Sequence[int]]) -> None:
         self._generation += 1
-        for relation, table in placed.items():
-            for name, rows in hours.homes(relation, table):
-                self._insert(name, generations.stamped(rows, self._generation))
+        for name, rows in (home for one in placed.items() for home in hours.homes(*one)):
+            self._insert(name, generations.stamped(rows, self._generation))
         self._insert("manifest", generations.manifest_rows(listed, self._generation))
 
     @contextmanager
