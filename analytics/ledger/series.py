@@ -61,10 +61,11 @@ class Series:
         """
         if not self.covers:
             return np.zeros(len(edges) - 1), np.zeros(len(edges) - 1, np.bool_)
+        edges = self._beside(edges)
         known = (edges[:-1] >= self.times[0]) & (edges[1:] <= self.times[-1])
         first = np.searchsorted(self.times, edges, "right") - 1  # the sample at or before an edge
         last = np.searchsorted(self.times, edges, "left")  # the sample at or after it
-        lost = self.in_hole(edges) & ~self._shaped(edges) & (not self.counts_on)
+        lost = self._in_hole(edges) & ~self._shaped(edges) & (not self.counts_on)
         breaks = np.concatenate([[0], np.cumsum(self.broken)])
         size = len(breaks) - 1
         restarted = breaks[np.clip(last[1:], 0, size)] - breaks[np.clip(first[:-1], 0, size)]
@@ -74,14 +75,21 @@ class Series:
         """Intervals with an edge in a hole: what they and their neighbours sum to is metered, how it falls is not."""
         if not self.covers:
             return np.zeros(len(edges) - 1, np.bool_)
-        unsure = self.in_hole(edges)
+        unsure = self._in_hole(self._beside(edges))
         return np.asarray(unsure[:-1] | unsure[1:])
 
-    def in_hole(self, moments: Floats) -> Flags:
-        """Moments between two samples that are too far apart, and not beside one of them."""
+    def _in_hole(self, moments: Floats) -> Flags:
+        """Moments between two samples that are too far apart."""
+        first = np.searchsorted(self.times, moments, "right") - 1
+        last = np.searchsorted(self.times, moments, "left")
+        return np.asarray((first != last) & self.wide[np.clip(first, 0, len(self.wide) - 1)])
+
+    def _beside(self, moments: Floats) -> Floats:
+        """``moments`` in a hole but beside one of its ends, moved onto it."""
         after = np.clip(np.searchsorted(self.times, moments, "left"), 1, len(self.times) - 1)
-        inside = (moments - self.times[after - 1] > BESIDE_S) & (self.times[after] - moments > BESIDE_S)
-        return np.asarray(inside & self.wide[after - 1])
+        for end in (self.times[after - 1], self.times[after]):
+            moments = np.where(self.wide[after - 1] & (np.abs(moments - end) <= BESIDE_S), end, moments)
+        return moments
 
     def _progress(self, moments: Floats) -> tuple[Ints, Floats]:
         """The pair of samples around each moment, and the share of its energy spent by then."""

@@ -131,7 +131,8 @@ def _show_rules(console: "Console", found: "Explanation") -> None:
     for model in found.models:
         console.print(_constants(model))
     console.print(
-        "± of a part: constants, form, meter, step at an export, prompt's step, unseen company (docs/ledger.md);"
+        "± of a part: constants, form, meter, step at an export, prompt's step, unseen company, a guessed idle power"
+        " (docs/ledger.md says how large each is);"
         " parts err together, so they are added"
     )
 
