@@ -5,7 +5,9 @@ the spool (``acked``); ``durable`` counts until every row is committed to the st
 floor, measured in the same run: the same rows as ready Arrow batches into a fresh store, as many rows per commit as the
 collector's were, no HTTP and no decoding. Latency is that under half of the durable load, from the moment each POST
 was due. CPU seconds are those of the collector's process alone, settling included; they hold on a busy machine where
-rates do not. Phoenix and MLflow run beside it from the virtual environment that ``TOKENJOULE_BENCH_PEERS`` names.
+rates do not. ``mixed`` are eight emitters that build fourteen kinds of spans, where the other figures are of a gateway
+and stock vLLM. ``decode_us_per_span`` is rows alone, of 20 requests at once, in the benchmark's own process.
+Phoenix and MLflow run beside it from the virtual environment that ``TOKENJOULE_BENCH_PEERS`` names.
 """
 
 import re
@@ -27,6 +29,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bench import peers
 from bench.result import options, publish
 from bench.spans import Requests, post_all
+from collector.decoding import signals
+from collector.decoding.bodies import decoded_together
+from collector.decoding.columns import Rows
 from collector.decoding.spans import SpanDecoder
 from collector.normalising.recognition import every_dialect
 from store.reading import open as open_reader
@@ -35,6 +40,7 @@ from tokenjoule.configuration import free_port
 
 SPANS_PER_POST, SPANS_PER_SMALL_POST = 512, 10
 WARM_POSTS = 8
+DECODED_AT_ONCE, DECODINGS = 20, 10
 STORED_WITHIN_S = 120.0
 
 
@@ -52,12 +58,13 @@ def main() -> None:
     """Durable rate, floor and their ratio; acknowledgement latency; the peers' rates."""
     chosen = options(__doc__)
     posts = 100 if chosen.quick else 800
-    big, small = Requests(SPANS_PER_POST), Requests(SPANS_PER_SMALL_POST)
+    big, small, mixed = Requests(SPANS_PER_POST), Requests(SPANS_PER_SMALL_POST), Requests(SPANS_PER_POST, mixed=True)
     with tempfile.TemporaryDirectory() as folder:
         with collector(Path(folder) / "collector") as (port, process):
             full = _full_load(port, process, big, posts)
             latencies = _half_load(port, full, posts)
             many = _full_load(port, process, small, posts * 4)
+            several = _full_load(port, process, mixed, posts)
             peak_mb = _peak_mb(process)
         floor, floor_cpu = floor_rate(big, full, posts, Path(folder) / "floor")
     rivals = peers.rates(big)
@@ -74,6 +81,10 @@ def main() -> None:
         "small_posts_acked_spans_per_s": many.acked_per_s,
         "small_posts_spans_per_s": many.spans_per_s,
         "small_posts_cpu_us_per_span": many.cpu_us_per_span,
+        "mixed_spans_per_s": several.spans_per_s,
+        "mixed_cpu_us_per_span": several.cpu_us_per_span,
+        "decode_us_per_span": decode_us(big),
+        "mixed_decode_us_per_span": decode_us(mixed),
         "collector_peak_mb": peak_mb,
         **{f"{name}_spans_per_s": rate for name, rate in rivals.items()},
         **{f"{name}_ratio": _over(full.spans_per_s, rate) for name, rate in rivals.items()},
@@ -147,6 +158,19 @@ def _peak_mb(process: psutil.Process) -> float | None:
     status = Path(f"/proc/{process.pid}/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8")) if status.exists() else None
     return int(found[1]) / 1024 if found else None
+
+
+def decode_us(requests: Requests) -> float:
+    """CPU microseconds per span of making rows of ``DECODED_AT_ONCE`` requests together, the least of some."""
+    signal = signals.traces(SpanDecoder(every_dialect()))
+    bodies = [(body, time.time_ns()) for body in requests.take(DECODED_AT_ONCE)]
+    best = float("inf")
+    for _ in range(DECODINGS):
+        rows, cpu_s = Rows(), time.process_time()
+        decoded_together(signal, bodies, rows)
+        made = rows.tables()["spans"].num_rows
+        best = min(best, (time.process_time() - cpu_s) / made * 1e6)
+    return best
 
 
 def floor_rate(requests: Requests, load: Load, posts: int, data: Path) -> tuple[float, float]:

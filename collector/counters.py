@@ -37,12 +37,17 @@ class Counters:
         self.queue_bytes = self._gauge("queue_bytes", "bytes taken in that wait for the store")
         self.commit_seconds = self._seconds("commit_seconds", "time of one transaction")
         self.sync_seconds = self._seconds("sync_seconds", "time of one write of the spool, until it is on disk")
+        self._by_signal: dict[str, tuple[Counter, ...]] = {}  # to look one up by its label costs 3 µs
 
     def count(self, signal: str, batch: Batch) -> None:
         """What one request held; what was cut of it is counted when its rows are made."""
-        self.received.labels(signal).inc(batch.accepted + batch.refusals.count + batch.passed_over)
-        self.rejected.labels(signal).inc(batch.refusals.count)
-        self.passed_over.labels(signal).inc(batch.passed_over)
+        if signal not in self._by_signal:
+            of_items = (self.received, self.rejected, self.passed_over)
+            self._by_signal[signal] = tuple(one.labels(signal) for one in of_items)
+        received, rejected, passed_over = self._by_signal[signal]
+        received.inc(batch.accepted + batch.refusals.count + batch.passed_over)
+        rejected.inc(batch.refusals.count)
+        passed_over.inc(batch.passed_over)
 
     def text(self) -> bytes:
         """All of them in Prometheus text format."""

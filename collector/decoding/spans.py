@@ -19,6 +19,7 @@ KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUSES = ("UNSET", "OK", "ERROR")
 ERROR = 2
 MAX_EVENTS = 128
+KNOWN_BYTES, MOST_KNOWN = 4_096, 1_024  # resources whose size is remembered
 NO_TRACE, NO_SPAN = bytes(16), bytes(8)
 
 
@@ -37,13 +38,13 @@ class SpanDecoder:
     def __init__(self, recogniser: Recogniser, *, capture_content: bool = False) -> None:
         self.recogniser = recogniser
         self._capture_content = capture_content
+        self._sizes: dict[bytes, tuple[int, int]] = {}  # of what a resource's rows share, and what was cut of it
 
     def check(self, request: Any, received_ns: int, renderer: Renderer | None = None) -> Batch:
         """How many of the request's spans ``decode`` takes, and why not the others; no rows."""
         refusals, accepted, renderer = Refusals(), 0, renderer or Renderer()
         for resource_spans in request.resource_spans:
-            resource = values.attributes(resource_spans.resource.attributes)
-            shared = values.size(shared_columns(resource, renderer, received_ns))
+            shared = self._shared_size(resource_spans.resource, renderer)
             for scope_spans in resource_spans.scope_spans:
                 repeated = shared + len(renderer.bounded(scope_spans.scope.name))
                 for span in scope_spans.spans:
@@ -53,6 +54,21 @@ class SpanDecoder:
                     else:
                         accepted += 1
         return Batch({}, accepted, refusals)
+
+    def _shared_size(self, resource: Any, renderer: Renderer) -> int:
+        """Characters of what all rows of a resource share. Resources are few and come with every request."""
+        encoded = resource.SerializeToString()
+        known = self._sizes.get(encoded)
+        if known is None:
+            alone = Renderer()
+            shared = shared_columns(values.attributes(resource.attributes), alone, 0)
+            known = values.size(shared), alone.cut
+            if len(encoded) <= KNOWN_BYTES:
+                if len(self._sizes) >= MOST_KNOWN:
+                    self._sizes.clear()
+                self._sizes[encoded] = known
+        renderer.cut += known[1]
+        return known[0]
 
     def decode(
         self, request: Any, received_ns: int, renderer: Renderer | None = None, into: columns.Rows | None = None

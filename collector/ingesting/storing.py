@@ -94,10 +94,12 @@ class Storer:
     def add(self, entries: Sequence[Entry]) -> None:
         """Store ``entries`` too, after all that were added before."""
         with self._changed:
+            was_idle, was_wanted = not self._entries, self._wanted()
             self._entries.extend(entries)
             self._rows += sum(entry.head.rows for entry in entries)
             self._last = entries[-1].sequence
-            self._changed.notify_all()
+            if was_idle or (self._wanted() and not was_wanted):  # else all threads wake for nothing
+                self._changed.notify_all()
 
     def caught_up(self) -> "Future[None]":
         """Resolved when all that was added before this call is stored; fails when the store does not take it."""

@@ -21,7 +21,7 @@ from collector.normalising.recognition import every_dialect
 from collector.receiving.admission import Admission
 from collector.receiving.grpc_receiver import receiving
 from collector.receiving.intake import Intake
-from collector.receiving.receive import receive_endpoint
+from collector.receiving.receive import Receiver as HttpReceiver
 from collector.settings import GrpcSettings, QueueSettings
 from collector.spool.segments import Spool
 from tests.collector.payloads import span, traces
@@ -61,8 +61,8 @@ class Receiver:
         self.pipeline = Pipeline(store, self.spool, tables, settings, counters)
         admission = Admission(LIMIT, RETRY_AFTER_S)
         self.intake = Intake(self.pipeline, admission, ThreadPoolExecutor(1), counters, LIMIT, None)
-        endpoint = receive_endpoint(self.signal, self.intake)
-        self.app = Starlette(routes=[Route("/v1/traces", endpoint, methods=["POST"])])
+        receiver = HttpReceiver(self.signal, self.intake)
+        self.app = Starlette(routes=[Route("/v1/traces", receiver, methods=["POST"])])
 
     async def post(self, rows: int) -> httpx.Response:
         """So many spans over HTTP."""
