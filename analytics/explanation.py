@@ -6,10 +6,11 @@ differ a little from the ones it was split by.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from analytics.ledger.errors import error_terms
 from conventions.errors import StoreError
 from conventions.units import JOULES_PER_KILOWATT_HOUR
 from store.reading import Reader
@@ -71,6 +72,8 @@ class Part:
     source: str | None
     scope: str | None
     quality: str | None
+    seconds: float | None = None
+    terms: dict[str, float] | None = None  # what se_j consists of, about; None where nothing says
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,14 @@ class Explanation:
         return {name: sum(part.joules for part in self.parts if part.method == name) for name in names}
 
     @property
+    def error_terms(self) -> dict[str, float] | None:
+        """What the request's error consists of, about, in J: parts err together, so each term is added over them."""
+        known = [part.terms for part in self.parts if part.terms is not None]
+        if not known or len(known) < len(self.parts):
+            return None
+        return {name: sum(terms[name] for terms in known) for name in known[0]}
+
+    @property
     def idle_beside_j(self) -> float | None:
         """The idle joules of its intervals in proportion to its part of their active ones; what SCI would add."""
         shares = [_idle_share(part) for part in self.parts]
@@ -129,7 +140,9 @@ def explain(reader: Reader, request_id: str) -> Explanation:
     shares = reader.query(SHARES, named).to_pylist()
     intervals = _intervals(reader, shares)
     parts = _parts(shares, attempts, intervals)
-    return Explanation(request, attempts, parts, _models(reader, parts), _checks(request, attempts, parts, intervals))
+    models = _models(reader, parts)
+    parts = [replace(part, terms=_terms(part, models)) for part in parts]
+    return Explanation(request, attempts, parts, models, _checks(request, attempts, parts, intervals))
 
 
 def _request(reader: Reader, request_id: str) -> Row:
@@ -202,7 +215,22 @@ def _part(key: tuple[datetime, str, int], rows: list[Row], engine: str | None, b
         source=own.get("source"),
         scope=own.get("scope"),
         quality=own.get("quality"),
+        seconds=(own["ended_at"] - own["started_at"]).total_seconds() if own else None,
     )
+
+
+def _terms(part: Part, models: list[Row]) -> dict[str, float] | None:
+    """The residual before levelling is what is left of it and what idle energy took or gave."""
+    key = (part.engine, part.device, part.method)
+    model: Row = next((row for row in models if (row["engine"], row["device"], row["method"]) == key), {})
+    usual_j = model.get("residual_rms_j")
+    if part.se_j is None or not part.engine_j or part.predicted_j is None or usual_j is None:
+        return None
+    if part.idle_j is None or part.seconds is None:
+        return None
+    residual_j = part.engine_j - part.predicted_j + part.idle_j - model["idle_w"] * part.seconds
+    share, in_hole = part.joules / part.engine_j, part.quality == "estimated"
+    return error_terms(part.se_j, part.components.values(), share, residual_j, usual_j, in_hole=in_hole)
 
 
 def _models(reader: Reader, parts: list[Part]) -> list[Row]:

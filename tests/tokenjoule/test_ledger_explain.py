@@ -58,6 +58,11 @@ def test_components_and_intervals_add_up_to_the_row(folder: str) -> None:
     assert sum(part["joules"] for part in parts) == pytest.approx(joules, rel=1e-9)
     assert sum(part["se_j"] for part in parts) == pytest.approx(found["se_j"], rel=1e-9)
     assert all(check["holds"] for check in found["checks"])  # type: ignore[attr-defined]
+    for part in parts:
+        assert set(part["terms"]) == {"meter", "form", "rest"}
+        assert sum(term**2 for term in part["terms"].values()) == pytest.approx(part["se_j"] ** 2, rel=1e-9)
+        assert 0 < part["terms"]["form"] <= 0.019 * part["joules"] * (1 + 1e-9)
+    assert found["error_terms"]["meter"] == pytest.approx(sum(part["terms"]["meter"] for part in parts))  # type: ignore[index]
     assert len(found["checks"]) >= 3 + len({part["started_at"] for part in parts})  # type: ignore[arg-type]
 
 

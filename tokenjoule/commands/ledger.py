@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
     from analytics.explanation import Explanation
 
+ERROR_TERMS = {
+    "meter": "the meter",
+    "form": "the form of the model",
+    "rest": "constants, steps at exports, prompts' steps, company, idle power",
+}
+
 app = typer.Typer(help="The energy ledger.", no_args_is_help=True)
 
 
@@ -55,6 +61,7 @@ def _plain(found: "Explanation") -> dict[str, Any]:
         "components": found.components,
         "methods": {name: {"joules": joules, "why": METHODS.get(name)} for name, joules in found.methods.items()},
         "idle_beside_j": found.idle_beside_j,
+        "error_terms": found.error_terms,
         "attempts": found.attempts,
         "parts": [dataclasses.asdict(part) for part in found.parts],
         "models": found.models,
@@ -130,11 +137,9 @@ def _show_rules(console: "Console", found: "Explanation") -> None:
     console.print(f"metered by {', '.join(sources)}")
     for model in found.models:
         console.print(_constants(model))
-    console.print(
-        "± of a part: constants, form, meter, step at an export, prompt's step, unseen company, a guessed idle power"
-        " (docs/ledger.md says how large each is);"
-        " parts err together, so they are added"
-    )
+    if found.error_terms is not None:
+        terms = ", ".join(f"{ERROR_TERMS[name]} {_number(joules)} J" for name, joules in found.error_terms.items())
+        console.print(f"± is about: {terms} (squares add up in a part; parts err together, so they are added)")
 
 
 def _constants(model: dict[str, Any]) -> str:
