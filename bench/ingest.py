@@ -98,11 +98,13 @@ def _over(rate: float, rival: float | str) -> float | str:
 
 
 @contextmanager
-def collector(data: Path) -> Iterator[tuple[int, psutil.Process]]:
-    """A collector over ``data``: its port and its process."""
-    port = free_port()
+def collector(data: Path, settings: str = "") -> Iterator[tuple[int, psutil.Process]]:
+    """A collector over ``data``, with further ``settings`` as TOML: its port and its process."""
+    port, config = free_port(), data.with_name(f"{data.name}.toml")
+    config.write_text(settings, encoding="utf-8")
+    flags = ["--data", str(data), "--http", f"127.0.0.1:{port}", "--config", str(config)]
     started = subprocess.Popen(
-        [sys.executable, "-m", "tokenjoule", "collect", "--data", str(data), "--http", f"127.0.0.1:{port}"],
+        [sys.executable, "-m", "tokenjoule", "collect", *flags],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -113,6 +115,7 @@ def collector(data: Path) -> Iterator[tuple[int, psutil.Process]]:
     finally:
         started.terminate()
         started.wait()
+        config.unlink()
 
 
 def _full_load(port: int, process: psutil.Process, requests: Requests, posts: int) -> Load:

@@ -15,8 +15,8 @@ import streamlit as st
 from analytics import alerting, together
 from analytics.budgets import BudgetStatus, status
 from analytics.metric import Dimension, Filters, Window
-from analytics.reports import footprint, headline
 from analytics.reports import jobs as job_report
+from analytics.reports import overview as reports
 from analytics.reports.footprint import Charge
 from analytics.reports.headline import Number
 from analytics.together import Question
@@ -103,17 +103,13 @@ def choices(url: str, window: Window) -> dict[str, list[str]]:
 
 
 @st.cache_data(ttl=TTL_S, max_entries=64, show_spinner=False)
-def numbers(url: str, window: Window, filters: Filters, bucket_s: int) -> list[Number]:
-    """The headline numbers with their course and the period before."""
+def overview(
+    url: str, window: Window, filters: Filters, bucket_s: int
+) -> tuple[list[Number], pd.DataFrame, list[Charge]]:
+    """Headline numbers with their course and the period before; energy by bucket; carbon and cost where known."""
     with reading.open(url, timeout_s=TIMEOUT_S) as reader:
-        return headline.numbers(reader, window, filters, bucket_s)
-
-
-@st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
-def charges(url: str, window: Window, filters: Filters) -> list[Charge]:
-    """Carbon and cost of the window; nothing where neither is known."""
-    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
-        return footprint.charges(reader, window, filters)
+        found = reports.overview(reader, window, bucket_s, filters)
+    return found.numbers, _aware(found.energy.to_pandas()), found.charges
 
 
 @st.cache_data(ttl=TTL_S, max_entries=128, show_spinner=False)

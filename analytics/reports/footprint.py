@@ -1,7 +1,10 @@
 """Carbon and cost of a window: each number with its components, its factor and what is assumed or estimated in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import pyarrow as pa
 
 from analytics import metric, together
 from analytics.idling import SEPARATE, Idling
@@ -47,14 +50,22 @@ class Charge:
 
 def charges(reader: Queries, window: Window, filters: Filters | None = None, idling: Idling = SEPARATE) -> list[Charge]:
     """What is known of carbon and cost in ``window``; nothing where neither is configured or reported."""
-    asked = [Question(name, window, filters=filters or Filters(), idling=idling) for name in NAMES]
-    answers = together.answers(reader, asked)
+    return told(together.answers(reader, questions(window, filters or Filters(), idling)))
+
+
+def questions(window: Window, filters: Filters, idling: Idling = SEPARATE) -> list[Question]:
+    """What ``charges`` asks, for ``told``."""
+    return [Question(name, window, filters=filters, idling=idling) for name in NAMES]
+
+
+def told(answers: Sequence[pa.Table]) -> list[Charge]:
+    """The charges from the answers to ``questions``."""
     found = [_charge(name, row) for name, rows in zip(NAMES, answers, strict=True) for row in rows.to_pylist()]
     return [one for one in found if one.value is not None or one.parts]
 
 
 def _charge(name: str, row: dict[str, Any]) -> Charge:
-    told = metric.load(name)
+    about = metric.load(name)
     currency = row.get("currency") or "?"
     parts = [
         f"{words} {quantity(row[column], unit.replace('{currency}', currency))}"
@@ -64,5 +75,5 @@ def _charge(name: str, row: dict[str, Any]) -> Charge:
     label = ", ".join(part for part in (row.get("factor"), row.get("basis")) if part)
     doubtful = row.get("quality") in ("estimated", "simulated") or bool(row.get("factor_estimated"))
     estimated = doubtful or bool(row.get("estimated"))
-    unit = told.unit.replace("{currency}", currency)
-    return Charge(name, told.title, row["value"], unit, " + ".join(parts), label, estimated)
+    unit = about.unit.replace("{currency}", currency)
+    return Charge(name, about.title, row["value"], unit, " + ".join(parts), label, estimated)

@@ -52,9 +52,18 @@ def numbers(
     reader: Queries, window: Window, filters: Filters | None = None, bucket_s: float | None = None
 ) -> list[Number]:
     """The four headline numbers that are metrics, in the mission's order."""
-    asked = [_questions(name, window, filters or Filters(), bucket_s) for name in NAMES]
-    answers = iter(together.answers(reader, [question for questions in asked for question in questions]))
-    return [_number(name, *islice(answers, len(questions))) for name, questions in zip(NAMES, asked, strict=True)]
+    return told(together.answers(reader, questions(window, filters or Filters(), bucket_s)))
+
+
+def questions(window: Window, filters: Filters, bucket_s: float | None) -> list[Question]:
+    """What ``numbers`` asks, for ``told``."""
+    return [question for name in NAMES for question in _questions(name, window, filters, bucket_s)]
+
+
+def told(answers: Sequence[pa.Table]) -> list[Number]:
+    """The numbers from the answers to ``questions``."""
+    size, left = len(answers) // len(NAMES), iter(answers)
+    return [_number(name, *islice(left, size)) for name in NAMES]
 
 
 def _questions(name: str, window: Window, filters: Filters, bucket_s: float | None) -> list[Question]:
@@ -64,16 +73,16 @@ def _questions(name: str, window: Window, filters: Filters, bucket_s: float | No
 
 
 def _number(name: str, of_window: pa.Table, of_previous: pa.Table, of_course: pa.Table | None = None) -> Number:
-    told = metric.load(name)
+    about = metric.load(name)
     now = _most(of_window.to_pylist())
     origin = now.get("origin")
     before = _most(_of(origin, of_previous.to_pylist()))
     course = _of(origin, of_course.to_pylist()) if of_course is not None else []
     return Number(
         name=name,
-        title=told.title,
-        unit=told.unit,
-        better=told.better,
+        title=about.title,
+        unit=about.unit,
+        better=about.better,
         value=now.get("value"),
         previous=before.get("value"),
         n=int(now.get("n") or 0),

@@ -1,9 +1,12 @@
 """What a successful token costs now, against the period before, and where the joules went."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
 from analytics.metric import Window
+from analytics.reports.footprint import Charge
 from analytics.reports.quantities import UNKNOWN, quantity
 from conventions.errors import SettingsError
 from dashboard import charts, data, page, tables
@@ -20,8 +23,7 @@ NOT_MEASURED = ("estimated", "simulated")
 def body(selection: Selection) -> None:
     """Five numbers, the energy split, the table by group."""
     window = selection.window()
-    numbers = data.numbers(data.address(), window, selection.filters, selection.bucket_s)
-    energy = data.metrics(data.address(), ["energy"], window, selection.filters, (), selection.bucket_s)["energy"]
+    numbers, energy, charges = data.overview(data.address(), window, selection.filters, selection.bucket_s)
     _banner(energy)
     st.caption(f"Last {selection.words}, compared with the {selection.words} before.")
     grid = st.grid(6, min_column_width=135, gap="small")
@@ -36,7 +38,7 @@ def body(selection: Selection) -> None:
         _split(energy, selection)
     with right:
         tables.groups(selection, window)
-    _charges(selection, window)
+    _charges(charges)
 
 
 def _budgets(window: Window) -> None:
@@ -55,9 +57,8 @@ def _banner(energy: pd.DataFrame) -> None:
         )
 
 
-def _charges(selection: Selection, window: Window) -> None:
+def _charges(found: Sequence[Charge]) -> None:
     """Carbon and cost, where a zone or prices are configured or emitters report a cost."""
-    found = data.charges(data.address(), window, selection.filters)
     if not found:
         return
     st.subheader("Carbon and cost", anchor=False)
