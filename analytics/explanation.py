@@ -229,8 +229,8 @@ def _terms(part: Part, models: list[Row]) -> dict[str, float] | None:
     if part.idle_j is None or part.seconds is None:
         return None
     residual_j = part.engine_j - part.predicted_j + part.idle_j - model["idle_w"] * part.seconds
-    share, in_hole = part.joules / part.engine_j, part.quality == "estimated"
-    return error_terms(part.se_j, part.components.values(), share, residual_j, usual_j, in_hole=in_hole)
+    share = part.joules / part.engine_j
+    return error_terms(part.se_j, part.components.values(), share, residual_j, usual_j)
 
 
 def _models(reader: Reader, parts: list[Part]) -> list[Row]:
