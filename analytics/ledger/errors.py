@@ -1,8 +1,8 @@
 """What the stated error of one part consists of, read back from stored rows: the meter, the published form, the rest.
 
 Only the sum of the variances is stored (``split``). Two of its terms follow from what stands beside it; constants,
-steps at an export, a prompt's step, company, a guessed idle power and what a hole adds are the rest. It is about right: the constants
-that were stored nearest in time need not be those that were used.
+steps at an export, a prompt's step, company, a guessed idle power and what a hole adds are the rest. It is about right:
+the constants that were stored nearest in time need not be those that were used.
 """
 
 from collections.abc import Iterable
