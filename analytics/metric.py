@@ -9,7 +9,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -138,10 +138,25 @@ def run_all(
     idling: Idling = SEPARATE,
 ) -> dict[str, pa.Table]:
     """What ``run`` answers for each of ``names``; metrics of requests and energy in one statement."""
+    return run_shaped(
+        reader, names, window, by, filters, bucket_s, idling, shape_of(reader, names, window, filters, bucket_s)
+    )
+
+
+def run_shaped(
+    reader: Queries,
+    names: Sequence[str],
+    window: Window,
+    by: tuple[Dimension, ...],
+    filters: Filters,
+    bucket_s: float | None,
+    idling: Idling,
+    shape: Shape,
+) -> dict[str, pa.Table]:
+    """``run_all`` where the shape of the question is known."""
     told = [load(name) for name in names]
     shared = [one for one in told if JOBS not in one.needs]
     asked = parameters(window, by, filters, bucket_s, idling)
-    shape = shape_of(reader, told, window, filters, bucket_s)
     alone = told if len(shared) < 2 else [one for one in told if one not in shared]
     found = {one.name: reader.query(statement(one, idling, shape), asked) for one in alone}
     if len(shared) > 1:
@@ -149,14 +164,17 @@ def run_all(
     return found
 
 
-def shape_of(
-    reader: Queries, metrics: Sequence[Metric], window: Window, filters: Filters, bucket_s: float | None
-) -> Shape:
-    """The shape of a question about ``metrics``, for ``statement``."""
-    shape = Shape.of(window.start, window.end, bucket_s, filters.runs)
-    if not any(DURATION_HOURS in one.needs for one in metrics):
+def shape_of(reader: Queries, names: Sequence[str], window: Window, filters: Filters, bucket_s: float | None) -> Shape:
+    """The shape of a question about the metrics ``names``, for ``statement``."""
+    shape, bounds = Shape.of(window.start, window.end, bucket_s, filters.runs), (window.start, window.end)
+    if not (shape.by_hour and has_percentiles(names)):
         return shape
-    return sources.sized(reader, shape, parameters(window, (), filters, bucket_s))
+    return replace(shape, many=sources.many(reader, [bounds])[bounds])
+
+
+def has_percentiles(names: Sequence[str]) -> bool:
+    """Whether one of the metrics is a percentile of durations."""
+    return any(DURATION_HOURS in load(name).needs for name in names)
 
 
 def parameters(

@@ -5,8 +5,8 @@ Both choices answer the same, but for percentiles of many values, which roll-ups
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -32,8 +32,10 @@ EXACT_VALUES: Final = 500_000
 begin to take longer than steps (by tier and hour; of gaps between tokens and without buckets they do sooner)."""
 _SIZES: Final = """
     SELECT CAST(coalesce(sum(requests), 0) AS BIGINT) AS requests, CAST(coalesce(sum(gaps), 0) AS BIGINT) AS gaps
-    FROM request_hours
-    WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at + INTERVAL 1 HOUR <= CAST($end AS TIMESTAMP)"""
+    FROM (SELECT unnest(CAST($starts AS TIMESTAMP[])) AS first, unnest(CAST($ends AS TIMESTAMP[])) AS last) asked
+    LEFT JOIN request_hours r ON r.started_at >= asked.first AND r.started_at + INTERVAL 1 HOUR <= asked.last
+    GROUP BY first, last
+    ORDER BY first, last"""
 DURATION_HOURS: Final = "duration_hours"
 PRECISION: Final = (
     f"Exact; in a window of {ROLLED_UP_FROM.seconds // 3600} hours or more and buckets of whole hours, over more than "
@@ -65,20 +67,24 @@ class Shape:
         return cls(by_slot and whole and not runs, by_slot)
 
 
+Bounds = tuple[datetime, datetime]
 ANY_SHAPE: Final = Shape()
 """What rows and slots answer."""
 
 
-def sized(reader: Queries, shape: Shape, asked: Mapping[str, Any]) -> Shape:
-    """``shape`` for percentiles of a question with the parameters ``asked``: the store says how many values it has.
+def many(reader: Queries, windows: Collection[Bounds]) -> dict[Bounds, frozenset[str]]:
+    """What is ``many`` in a ``Shape`` over each of ``windows``: the store says how many values it has.
 
     It does so before the statement, because planning to read either way takes longer than asking. Rows that are settled
     in between change the choice at most, and both are right.
     """
-    if not shape.by_hour:
-        return shape
-    sizes = reader.query(_SIZES, {"start": asked["start"], "end": asked["end"]}).to_pylist()[0]
-    return replace(shape, many=frozenset(name for name, size in sizes.items() if size > EXACT_VALUES))
+    asked = sorted(set(windows))
+    if not asked:
+        return {}
+    named = {"starts": [start.isoformat() for start, _ in asked], "ends": [end.isoformat() for _, end in asked]}
+    sizes = reader.query(_SIZES, named).to_pylist()
+    beyond = (frozenset(name for name, size in row.items() if size > EXACT_VALUES) for row in sizes)
+    return dict(zip(asked, beyond, strict=True))
 
 
 def of_requests(sql: str, shape: Shape, idle: str) -> str:

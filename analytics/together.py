@@ -5,16 +5,17 @@ grouping and filter stand on the same common table expressions and are planned o
 (``store.writing`` says why), so a second core idles unless a second statement is asked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
 
-from analytics import metric
+from analytics import metric, sources
 from analytics.idling import SEPARATE, Idling
 from analytics.metric import Dimension, Filters, Queries, Window
+from analytics.sources import Bounds, Shape
 
 EVERYTHING: Final = Filters()
 AT_ONCE: Final = 2
@@ -45,7 +46,26 @@ def answers(reader: Queries, questions: Sequence[Question]) -> list[pa.Table]:
     by_scope: dict[Scope, list[str]] = {}
     for question in dict.fromkeys(questions):
         by_scope.setdefault(question.scope, []).append(question.name)
+    shapes = _shapes(reader, by_scope)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="question") as threads:
-        found = list(threads.map(lambda one: metric.run_all(reader, one[1], *one[0]), by_scope.items()))
+        asked = [(names, *scope, shapes[scope]) for scope, names in by_scope.items()]
+        found = list(threads.map(lambda one: metric.run_shaped(reader, *one), asked))
     by_question = dict(zip(by_scope, found, strict=True))
     return [by_question[question.scope][question.name] for question in questions]
+
+
+def _shapes(reader: Queries, by_scope: Mapping[Scope, Sequence[str]]) -> dict[Scope, Shape]:
+    """The shape of each scope; how many values their windows have is asked once for all."""
+    shapes = {scope: _shape(scope) for scope in by_scope}
+    counted = [scope for scope, names in by_scope.items() if shapes[scope].by_hour and metric.has_percentiles(names)]
+    many = sources.many(reader, [_bounds(scope) for scope in counted])
+    return shapes | {scope: replace(shapes[scope], many=many[_bounds(scope)]) for scope in counted}
+
+
+def _shape(scope: Scope) -> Shape:
+    window, _, filters, bucket_s, _ = scope
+    return Shape.of(window.start, window.end, bucket_s, filters.runs)
+
+
+def _bounds(scope: Scope) -> Bounds:
+    return scope[0].start, scope[0].end

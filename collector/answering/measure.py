@@ -77,7 +77,7 @@ def _statement(store: Store, asked: Question) -> tuple[str, dict[str, object]]:
         raise MalformedPayload(str(error)) from None
     named = metric.parameters(window, asked.by, chosen, asked.bucket_s, idling)
     told = metric.load(asked.metric)
-    shape = metric.shape_of(store, [told], window, chosen, asked.bucket_s)
+    shape = metric.shape_of(store, [told.name], window, chosen, asked.bucket_s)
     return metric.statement(told, idling, shape), named
 
 
