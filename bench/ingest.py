@@ -121,6 +121,7 @@ def collector(data: Path, settings: str = "") -> Iterator[tuple[int, psutil.Proc
 def _full_load(port: int, process: psutil.Process, requests: Requests, posts: int) -> Load:
     """From the first byte sent to the last answer, and to the last commit; every answered span must be in the store."""
     post_all(port, requests.take(WARM_POSTS))
+    _settle(port)  # what came before is not paid for by what comes now
     bodies = requests.take(posts)
     before, commits, cpu_s = stored(port), _commits(port), _cpu_s(process)
     began = time.perf_counter()
@@ -143,6 +144,11 @@ def stored(port: int) -> int:
     """Spans in its store."""
     with open_reader(f"http://127.0.0.1:{port}") as reader:
         return int(reader.query("SELECT count(*) AS n FROM spans").to_pylist()[0]["n"])
+
+
+def _settle(port: int) -> None:
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/settle", method="POST")
+    urllib.request.urlopen(asked, timeout=STORED_WITHIN_S).close()
 
 
 def _commits(port: int) -> int:
