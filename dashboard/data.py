@@ -30,13 +30,13 @@ BURN_STEPS: Final = 6
 
 LATEST = """
     SELECT max(started_at) AS latest
-    FROM (SELECT started_at FROM requests UNION ALL SELECT started_at FROM job_progress)
+    FROM (SELECT started_at FROM requests_measured UNION ALL SELECT started_at FROM job_progress)
     WHERE started_at >= CAST($start AS TIMESTAMP)
 """
 CHOICES = """
     SELECT list_sort(list(DISTINCT tier) FILTER (WHERE tier IS NOT NULL)) AS tier,
            list_sort(list(DISTINCT tenant) FILTER (WHERE tenant IS NOT NULL)) AS tenant
-    FROM requests WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)
+    FROM requests_measured WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)
 """
 SCOPED = """
     started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)
@@ -47,7 +47,7 @@ HEAT = f"""
     SELECT bucket(started_at, CAST($bucket_s AS DOUBLE)) AS bucket,
            power(10, floor(log10(e2e_s) * 6) / 6) AS from_s, power(10, (floor(log10(e2e_s) * 6) + 1) / 6) AS to_s,
            count(*) AS n
-    FROM requests WHERE success AND e2e_s > 0 AND {SCOPED}
+    FROM requests_measured WHERE success AND e2e_s > 0 AND {SCOPED}
     GROUP BY ALL ORDER BY ALL
 """
 REQUESTS = f"""
@@ -153,6 +153,8 @@ def burns(url: str, config: Path | None, window: Window) -> list[list[BudgetStat
     Raises ``SettingsError`` when the file cannot be used.
     """
     budgets = alerting.load(config)[0] if config else []
+    if not budgets:
+        return []
     moments = [window.start + timedelta(seconds=window.seconds * step / BURN_STEPS) for step in range(BURN_STEPS + 1)]
     with reading.open(url, timeout_s=TIMEOUT_S) as reader:
         return [[status(reader, budget, at) for at in moments] for budget in budgets]
