@@ -121,6 +121,18 @@ def test_a_closed_sealed_and_late_day_answers_the_same(store: Store, monkeypatch
     assert summed(store, "request_hours") == summed(store, "duration_hours") == summed(store, "energy_hours") == 0
 
 
+def test_hours_summed_again_leave_nothing_behind(store: Store) -> None:
+    for seed in range(3):
+        settle(store, DAY, 2, seed=seed)
+        roll_up(store, FAR_NS)
+    before = store.query("FROM duration_hours ORDER BY ALL")
+    assert store.query("FROM duration_hours_summed").num_rows > 2 * before.num_rows
+    assert "duration_hours" in compaction.compact(store)
+    assert store.query("FROM duration_hours_summed").num_rows == before.num_rows
+    assert store.query("FROM duration_hours ORDER BY ALL").equals(before)
+    assert roll_up(store, FAR_NS) == 0
+
+
 def test_hours_whose_rows_change_while_they_are_summed_are_left(store: Store, monkeypatch: Any) -> None:
     settle(store, DAY, 1)
     replacing = Store.replace_buckets
