@@ -28,7 +28,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from bench import peers
 from bench.result import options, publish
-from bench.spans import Requests, post_all
+from bench.spans import Requests, post_all, stamped
 from collector.decoding import signals
 from collector.decoding.bodies import decoded_together
 from collector.decoding.columns import Rows
@@ -172,7 +172,7 @@ def _peak_mb(process: psutil.Process) -> float | None:
 def decode_us(requests: Requests) -> float:
     """CPU microseconds per span of making rows of ``DECODED_AT_ONCE`` requests together, the least of some."""
     signal = signals.traces(SpanDecoder(every_dialect()))
-    bodies = [(body, time.time_ns()) for body in requests.take(DECODED_AT_ONCE)]
+    bodies = [(stamped(body), time.time_ns()) for body in requests.take(DECODED_AT_ONCE)]
     best = float("inf")
     for _ in range(DECODINGS):
         rows, cpu_s = Rows(), time.process_time()
@@ -186,7 +186,7 @@ def floor_rate(requests: Requests, load: Load, posts: int, data: Path) -> tuple[
     """Spans per second, and CPU microseconds per span, of ready Arrow batches into a fresh store."""
     decoder = SpanDecoder(every_dialect())
     tables = [
-        decoder.decode(ExportTraceServiceRequest.FromString(body), time.time_ns()).tables["spans"]
+        decoder.decode(ExportTraceServiceRequest.FromString(stamped(body)), time.time_ns()).tables["spans"]
         for body in requests.take(20)
     ]
     rows = pa.concat_tables(tables).combine_chunks()

@@ -2,6 +2,7 @@
 
 import http.client
 import random
+import re
 import secrets
 import threading
 import time
@@ -16,7 +17,12 @@ CONNECTIONS = 4
 OVERLOADED, RETRY_AFTER_S = 503, 0.1  # as OTLP asks of a sender; the wait counts as latency
 HEADERS = {"content-type": "application/x-protobuf"}
 MARK = b"\xa5\x5a\xc3\x3c"  # in every id of a request; random bytes take its place, so that no two requests share ids
-TEMPLATES = 16  # bodies of different values; only ids are new in each that is sent
+TIME_MARK = b"\x1a\x5a\xc3\x3c\x5a"
+"""Ends the times of a template; the three bytes before say how many microseconds before its sending that time is.
+
+Spans that all began in the same second would be settled as one bucket that grows for as long as the load lasts.
+"""
+TEMPLATES = 16  # bodies of different values; only ids and times are new in each that is sent
 
 
 class Requests:
@@ -33,8 +39,22 @@ class Requests:
         self.size = sum(map(len, self._templates)) / count / TEMPLATES
 
     def take(self, number: int) -> list[bytes]:
-        """``number`` bodies with ids of their own."""
+        """``number`` bodies with ids of their own, to be ``stamped`` when they are sent."""
         return [self._templates[at % TEMPLATES].replace(MARK, secrets.token_bytes(len(MARK))) for at in range(number)]
+
+
+def stamped(body: bytes) -> bytes:
+    """``body`` with spans that ended now."""
+    now_ns, found = time.time_ns(), bytearray(body)
+    for mark in re.finditer(re.escape(TIME_MARK), body):
+        first = mark.start() - 3
+        before_us = int.from_bytes(body[first : first + 3], "little")
+        found[first : first + 8] = (now_ns - before_us * 1000).to_bytes(8, "little")
+    return bytes(found)
+
+
+def _before(microseconds: int) -> int:
+    return int.from_bytes(microseconds.to_bytes(3, "little") + TIME_MARK, "little")
 
 
 def _template(count: int, emitters: tuple[Emitter, ...], chance: random.Random) -> bytes:
@@ -56,14 +76,13 @@ def _scope(request: Any, emitter: Emitter) -> Any:
 
 
 def _span(spans: Any, call: bytes, layer: int, chance: random.Random) -> Any:
-    now_ns = time.time_ns()
     ids = MARK + call[-3:]
     return spans.add(
         trace_id=call,
         span_id=ids + bytes([layer + 1]),
         parent_span_id=ids + b"\x01" if layer else b"",
-        start_time_unix_nano=now_ns - chance.randrange(10**8, 10**10),
-        end_time_unix_nano=now_ns,
+        start_time_unix_nano=_before(chance.randrange(10**5, 10**7)),
+        end_time_unix_nano=_before(0),
         kind=2,
     )
 
@@ -105,6 +124,7 @@ def _post(
             return
         due = began + place / rate if rate else time.perf_counter()
         time.sleep(max(0.0, due - time.perf_counter()))
+        body = stamped(body)
         while (status := _answered(connection, body, headers)) == OVERLOADED:
             time.sleep(RETRY_AFTER_S)
         assert status == 200, status

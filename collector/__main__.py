@@ -31,6 +31,7 @@ from collector.decoding.logrecords import LogDecoder
 from collector.decoding.points import PointDecoder
 from collector.decoding.signals import Signal
 from collector.decoding.spans import SpanDecoder
+from collector.footprint import Footprint, return_large_blocks
 from collector.ingesting.making import RowMaker
 from collector.ingesting.pipeline import Pipeline
 from collector.normalising.recognition import every_dialect
@@ -83,6 +84,7 @@ def serve(configured: CollectorSettings) -> None:
     """Run a collector until it is told to stop. Raises ``SettingsError`` or ``StoreError`` before it is ready."""
     require_tokens_off_loopback(configured)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    return_large_blocks()
     listener = _listen(configured.host, configured.port)
     reserve = configured.min_free_mb * MEGABYTE
     store = Store.open(configured.data, memory_limit=configured.memory_limit, reserve=reserve)
@@ -107,6 +109,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 async def _run(configured: CollectorSettings, listener: socket.socket, store: Store) -> None:
     counters = Counters()
+    counters.watch_parts("memory_bytes", "memory of this process by whose it is", Footprint(store).read)
     limit = configured.max_body_mb * MEGABYTE
     taken_in = _signals(configured)
     spool = Spool(store.file.parent / SPOOL, store.spooled_until, reserve=configured.min_free_mb * MEGABYTE)
@@ -115,7 +118,9 @@ async def _run(configured: CollectorSettings, listener: socket.socket, store: St
     await _replayed(pipeline, len(spool.left))
     feed, yearly = _grid(configured, store)
     settler = Settler(store, configured.settle, Charger.of(configured, yearly))
+    counters.watch("settle_lag_seconds", "how old what is settled is", lambda: settler.lag_s)
     feeding = asyncio.create_task(feed.run()) if feed else None
+    gc.freeze()  # what is here now stays: looking through it again would stop every thread for some 50 ms
     settling = asyncio.create_task(settler.run())
     settling.add_done_callback(_report_end)
     upkeep = Upkeep(store, configured.upkeep)

@@ -3,7 +3,12 @@
 Counters are created where they are counted and rendered by one registry; nothing is global.
 """
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from collector.decoding.batch import Batch
 
@@ -49,6 +54,14 @@ class Counters:
         rejected.inc(batch.refusals.count)
         passed_over.inc(batch.passed_over)
 
+    def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
+        """A gauge that is read whenever somebody looks."""
+        self._gauge(name, description).set_function(read)
+
+    def watch_parts(self, name: str, description: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """The same with a series per key of what is read, in the label ``part``."""
+        self.registry.register(_Parts(f"tokenjoule_collector_{name}", description, read))
+
     def text(self) -> bytes:
         """All of them in Prometheus text format."""
         return generate_latest(self.registry)
@@ -61,3 +74,20 @@ class Counters:
 
     def _gauge(self, name: str, description: str) -> Gauge:
         return Gauge(f"tokenjoule_collector_{name}", description, registry=self.registry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts(Collector):
+    name: str
+    description: str
+    read: Callable[[], Mapping[str, float]]
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self.name, self.description, labels=["part"])
+        for part, value in self.read().items():
+            family.add_metric([part], value)
+        yield family
+
+    def describe(self) -> Iterator[Metric]:
+        """Its name, without reading: asked for when it is registered."""
+        yield GaugeMetricFamily(self.name, self.description, labels=["part"])

@@ -9,7 +9,7 @@ from typing import Final
 
 import duckdb
 
-from store import archive, days, definitions, generations, hours, progress
+from store import archive, days, definitions, generations, hours, marks, progress
 from store.connection import mapped_errors, transaction
 from store.generations import FRESH, RelationDay
 from store.writing import Store
@@ -38,6 +38,7 @@ def compact(store: Store, min_stale_share: float = 0.5) -> list[str]:
                     hours.rewrite(cursor, relation)
                 generations.rewrite_manifest(cursor)
                 progress.shorten(cursor)
+                marks.shorten(cursor)
     finally:
         store.keeping.release()
     if stale or rolled_up or is_long:

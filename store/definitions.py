@@ -33,6 +33,8 @@ MEASURED: Final = {
     )
 }
 """Columns that metrics are made of, in a view of their own: planning a month of days takes a third of the time."""
+BOOKS: Final = ("manifest", "archive_files", "spool_progress", "settle_progress")
+"""Tables that tell what is current and archived, how far the spool is stored, and how far settlement has come."""
 BOOKKEEPING: Final = ("bucket_ns", "generation")
 """Columns of settled rows that the public views leave out."""
 

@@ -38,7 +38,7 @@ def add_missing_columns(cursor: duckdb.DuckDBPyConnection, relation: str, name: 
 
 @cache
 def _read(relation: str) -> tuple[pa.Schema, frozenset[str], tuple[tuple[str, str], ...]]:
-    if relation not in (*definitions.RELATIONS, "manifest", "archive_files", "spool_progress"):
+    if relation not in (*definitions.RELATIONS, *definitions.BOOKS):
         raise StoreError(unknown("relation", relation, list(definitions.RELATIONS)))
     with duckdb.connect(":memory:") as memory:
         memory.execute(definitions.table(relation, relation))

@@ -13,8 +13,6 @@ from conventions.errors import StoreTooNew
 from store import definitions, hours, schemas, splitting
 
 SCHEMA_VERSION: Final = 4
-BOOKS: Final = ("manifest", "archive_files", "spool_progress")
-"""Tables by which the views know what is current and archived, and the collector what of its spool is stored."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -52,7 +50,8 @@ def _later(migrations: Path, found: int) -> list[Path]:
 
 def _fixed_tables() -> list[tuple[str, str]]:
     summed = [(relation, hours.table_name(relation)) for relation in definitions.ROLLED_UP]
-    return [*((name, name) for name in BOOKS), *((relation, relation) for relation in definitions.RECORDS), *summed]
+    kept = [(name, name) for name in (*definitions.BOOKS, *definitions.RECORDS)]
+    return [*kept, *summed]
 
 
 def _exists(cursor: duckdb.DuckDBPyConnection, name: str) -> bool:

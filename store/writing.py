@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from store import (
     definitions,
     frames,
     generations,
-    hours,
+    marks,
     progress,
     relations,
     schemas,
@@ -29,9 +29,9 @@ from store import (
     versions,
 )
 from store.connection import mapped_errors, transaction
-from store.generations import RelationDay
 from store.limits import Limits
 from store.owner import Connect, Owner
+from store.settled import Settled, Staging
 from store.untrusted import UntrustedQuery
 
 _log = logging.getLogger(__name__)
@@ -50,9 +50,7 @@ class Store:
         self._reserve = reserve
         self._owner = Owner(connect, file, self._reopened, self._checkpointed)
         self._day_tables: set[str] = set()
-        self._open_days: set[RelationDay] = set()
-        self._summed: set[RelationDay] = set()
-        self._generation = 0
+        self._settled = Settled(self._owner, self.archive)
         self._spooled = 0  # the sequence number that is committed
         self._held = 0  # the one that the file holds, whatever becomes of the log
 
@@ -107,44 +105,67 @@ class Store:
             raise StoreError(unknown("append-only relation", relation, list(definitions.RECORDS)))
         space.require(self.file.parent, self._reserve)
         with self._owner.writing(f"append to {relation}"):
-            self._insert(relation, table)
+            frames.insert(self._writer, relation, table)
 
     @property
     def generation(self) -> int:
-        """That of the newest buckets."""
-        return self._generation
+        """That of the newest buckets that readers see."""
+        return self._settled.generation
+
+    def note_settled(self, reached: Mapping[str, int]) -> None:
+        """Keep how far settlement has come, moments by name, for the next start. Raises ``StoreError``."""
+        with self._owner.writing("note what is settled"):
+            marks.note(self._writer, reached)
+
+    def settled_marks(self) -> dict[str, int]:
+        """What ``note_settled`` was told last; empty before the first time. Raises ``StoreError``."""
+        with mapped_errors("read what is settled"), self.cursor() as cursor:
+            return marks.reached(cursor)
+
+    def staging(self) -> AbstractContextManager[Staging]:
+        """For a replacement that is too large for one table: its pieces are committed and not seen before its end."""
+        return self._settled.staging()
+
+    def stage(self, staging: Staging, relation: str, rows: pa.Table) -> None:
+        """Commit a piece of ``relation``, rows with ``bucket_ns``, unseen. Raises ``StoreError``."""
+        space.require(self.file.parent, self._reserve)
+        self._settled.stage(staging, relation, rows)
+        self._owner.checkpoint_when_due()
+
+    def carry(self, staging: Staging, relation: str, buckets: Sequence[int], without: pa.Table) -> None:
+        """Stage what ``buckets`` hold, but for rows with a ``request_id`` of ``without``. Raises ``StoreError``."""
+        space.require(self.file.parent, self._reserve)
+        self._settled.carry(staging, relation, buckets, without)
+        self._owner.checkpoint_when_due()
 
     def replace_buckets(
-        self, tables: Mapping[str, pa.Table], buckets: Mapping[str, Sequence[int]], as_of: int | None = None
+        self,
+        tables: Mapping[str, pa.Table],
+        buckets: Mapping[str, Sequence[int]],
+        as_of: int | None = None,
+        staging: Staging | None = None,
     ) -> bool:
         """Make ``tables`` all that the listed buckets (UTC nanoseconds of their start) hold, in one transaction.
 
         Rows belong to the bucket in their column ``bucket_ns`` if they have one, else to the UTC minute of their
         ``started_at``. A listed bucket without rows becomes empty, and so does the hour of a roll-up over it. With
         ``as_of``, for roll-ups, nothing is done and False returned when the rows they are summed from were replaced
-        after that ``generation``. Raises ``StoreError``, also for rows of a bucket that is not listed.
+        after that ``generation``. With ``staging``, the buckets hold what was staged in it too. Raises ``StoreError``,
+        also for rows of a bucket that is not listed.
         """
-        placed = {relation: generations.with_bucket(table) for relation, table in tables.items()}
-        listed = dict(buckets)
-        generations.check(placed, listed)
         space.require(self.file.parent, self._reserve)
-        try:
-            with self._owner.writing("replace buckets"):
-                if as_of is not None and not generations.are_as_of(self._writer, listed, as_of):
-                    return False
-                listed = generations.with_hours(listed, self._summed)
-                self._summed |= {day for day in generations.listed_days(listed) if day[0] in definitions.ROLLED_UP}
-                with self._opening(listed):
-                    self._replace(placed, listed)
-        except StoreError:
-            self._open_days -= generations.listed_days(listed)  # what was opened may not have been committed
-            raise
+        if not self._settled.replace(tables, dict(buckets), as_of, staging):
+            return False
         self._owner.checkpoint_when_due()
         return True
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """All rows of a trusted statement. Raises ``StoreError``."""
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, tables: Mapping[str, pa.Table] | None = None
+    ) -> pa.Table:
+        """All rows of a trusted statement, which may read ``tables`` by their names. Raises ``StoreError``."""
         with mapped_errors("query"), self.cursor() as cursor:
+            for name, table in (tables or {}).items():
+                cursor.register(name, table)
             return frames.drain(cursor.execute(sql, dict(parameters or {})))
 
     def query_untrusted(
@@ -172,6 +193,11 @@ class Store:
         """
         return self._owner.checkpoint()
 
+    def memory_bytes(self) -> int:
+        """What DuckDB holds in memory by its own account; code, allocators' reserves and results are not in it."""
+        found = self.query("SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT AS bytes FROM duckdb_memory()")
+        return int(found["bytes"][0].as_py())
+
     def close(self) -> None:
         """Finish the write in progress, checkpoint and release the file. Safe to call twice."""
         self._owner.close()
@@ -190,7 +216,7 @@ class Store:
             with transaction(self._writer):
                 versions.bring_forward(self._writer, found)
                 self._define()
-            self._generation = generations.newest(self._writer)
+            self._settled.begin(self._writer)
             self._spooled = progress.reached(self._writer)
             archive.tidy(self._writer, self.archive)
         try:
@@ -213,32 +239,8 @@ class Store:
         self._learn_days()
 
     def _learn_days(self) -> None:
-        self._summed = hours.summed_days(self._writer)
         self._day_tables = {name for relation in definitions.RAW for name in days.existing(self._writer, relation)}
-        self._open_days = {
-            (relation, day)
-            for relation in definitions.BY_DAY
-            for day in generations.open_days(self._writer, relation)
-            if days.table_name(relation, day) in days.existing(self._writer, relation)
-        }
-
-    def _replace(self, placed: dict[str, pa.Table], listed: dict[str, Sequence[int]]) -> None:
-        self._generation += 1
-        for name, rows in (home for one in placed.items() for home in hours.homes(*one)):
-            self._insert(name, generations.stamped(rows, self._generation))
-        self._insert("manifest", generations.manifest_rows(listed, self._generation))
-
-    @contextmanager
-    def _opening(self, listed: dict[str, Sequence[int]]) -> Iterator[None]:
-        """Days of ``listed`` that were not open before are opened in the caller's transaction, and the views follow."""
-        by_day = {relation: buckets for relation, buckets in listed.items() if relation in definitions.BY_DAY}
-        fresh = generations.listed_days(by_day) - self._open_days
-        for relation, day in fresh:
-            generations.open_day(self._writer, relation, day)
-        yield
-        for relation in {relation for relation, _ in fresh}:
-            relations.create(self._writer, relation, self.archive)
-        self._open_days |= fresh
+        self._settled.learn(self._writer)
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -272,7 +274,7 @@ class Store:
                 return
             for relation, table in tables.items():
                 if relation in definitions.RECORDS and sequence is not None:
-                    self._insert(relation, table)
+                    frames.insert(self._writer, relation, table)
                 else:
                     fresh += self._append_days(relation, table)
             if sequence is not None:
@@ -291,10 +293,5 @@ class Store:
                 self._writer.execute(definitions.table(relation, name))
                 relations.create(self._writer, relation, self.archive)
                 fresh.append(name)
-            self._insert(name, rows)
+            frames.insert(self._writer, name, rows)
         return fresh
-
-    def _insert(self, name: str, rows: pa.Table) -> None:
-        self._writer.register("incoming", frames.told(rows))
-        self._writer.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
-        self._writer.unregister("incoming")  # not after an error: an aborted transaction refuses it; rolling back does

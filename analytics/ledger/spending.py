@@ -5,6 +5,7 @@ seconds; a week of slots has under one million. It knows the requests it is give
 that is not there count as unattributed.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -30,19 +31,40 @@ def spent(energy: pa.Table, requests: pa.Table, attempts: pa.Table, intervals: p
 
     Their charges are summed where ``intervals`` are charged (``analytics.charges``); else they are NULL.
     """
+    return total([claimed(energy, requests, attempts, intervals), nobodys(intervals)])
+
+
+def claimed(energy: pa.Table, requests: pa.Table, attempts: pa.Table, intervals: pa.Table) -> pa.Table:
+    """The part of ``energy``, rows of ``attempt_energy``, for ``total``; ``intervals`` are those it was spent in."""
+    return _summed([_claimed(energy, requests, attempts, intervals)])
+
+
+def nobodys(intervals: pa.Table) -> pa.Table:
+    """The part of ``intervals`` that belongs to no request, for ``total``."""
     overhead = pc.fill_null(pc.equal(intervals["unattributed_reason"], "overhead"), False)
-    parts = [
-        _claimed(energy, requests, attempts, intervals),
-        _nobodys(intervals.filter(pc.is_valid(intervals["job"])), "attributed_j", "job"),
-        _nobodys(intervals, "idle_j", "idle"),
-        _nobodys(intervals, "unattributed_j", pc.if_else(overhead, "overhead", "unattributed")),
-    ]
+    return _summed(
+        [
+            _nobodys(intervals.filter(pc.is_valid(intervals["job"])), "attributed_j", "job"),
+            _nobodys(intervals, "idle_j", "idle"),
+            _nobodys(intervals, "unattributed_j", pc.if_else(overhead, "overhead", "unattributed")),
+        ]
+    )
+
+
+def total(parts: Sequence[pa.Table]) -> pa.Table:
+    """Rows of ``energy_spent`` of all ``parts``."""
+    rows = pa.concat_tables(parts)
+    summed = rows.group_by(SUMMED).aggregate([(name, "sum") for name in ("joules", "entries", *SUMS)])
+    named = summed.rename_columns([*SUMMED, "joules", "entries", *SUMS])
+    return named.select(ENERGY_SPENT.names).cast(ENERGY_SPENT).sort_by("started_at")
+
+
+def _summed(parts: list[pa.Table]) -> pa.Table:
     rows = pa.concat_tables([part.select([*SUMMED, "joules", *SUMS]) for part in parts])
     summed = rows.group_by(SUMMED).aggregate(
         [("joules", "sum"), ("joules", "count"), *((name, "sum") for name in SUMS)]
     )
-    named = summed.rename_columns([*SUMMED, "joules", "entries", *SUMS])
-    return named.select(ENERGY_SPENT.names).cast(ENERGY_SPENT).sort_by("started_at")
+    return summed.rename_columns([*SUMMED, "joules", "entries", *SUMS])
 
 
 def _claimed(energy: pa.Table, requests: pa.Table, attempts: pa.Table, intervals: pa.Table) -> pa.Table:

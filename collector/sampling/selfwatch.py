@@ -11,7 +11,7 @@ from conventions.instruments import Instrument
 
 INTERVAL_S = 10.0
 PREFIX = "tokenjoule_collector_"
-LEFT_OUT = ("_bucket", "_created")
+LEFT_OUT = ("_bucket", "_created", "settle_lag_seconds")  # the last one has a sample of its own
 
 
 class SelfWatch:

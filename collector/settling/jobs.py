@@ -24,7 +24,7 @@ CPU_SECONDS: Final = f"""
       AND temporality IS DISTINCT FROM 'delta'"""
 NEW_MINUTES: Final = """
     SELECT DISTINCT time_ns // $minute * $minute AS minute FROM metric_points
-    WHERE received_ns > $since AND job IS NOT NULL AND instance IS NOT NULL"""
+    WHERE received_ns > $since AND received_ns <= $until AND job IS NOT NULL AND instance IS NOT NULL"""
 PROGRESS: Final = f"""
     WITH reported AS (
         SELECT *, time_ns // $slot * $slot AS slot FROM metric_points
@@ -76,9 +76,11 @@ def cpu_seconds(store: Store, low: int, high: int) -> pa.Table:
     return store.query(CPU_SECONDS, bounds)
 
 
-def settle_progress(store: Store, since_ns: int) -> None:
-    """Write the minutes of ``job_progress`` again that have reports received after ``since_ns``."""
-    minutes = store.query(NEW_MINUTES, {"since": since_ns, "minute": MINUTE_NS})["minute"].to_pylist()
+def settle_progress(store: Store, since_ns: int, until_ns: int) -> None:
+    """Write the minutes of ``job_progress`` again that have reports received after ``since_ns``, up to ``until_ns``."""
+    minutes = store.query(NEW_MINUTES, {"since": since_ns, "until": until_ns, "minute": MINUTE_NS})[
+        "minute"
+    ].to_pylist()
     if minutes:
         reach = {"low": min(minutes), "high": max(minutes) + MINUTE_NS}
         bounds = {**reach, "minutes": minutes, "minute": MINUTE_NS, "slot": SLOT_S * SECOND_NS}

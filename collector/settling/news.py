@@ -61,25 +61,45 @@ class News:
         return {"since": self.since_ns, "until": self.until_ns, "back": self.back_ns, "now": self.now_ns}
 
 
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    relation: str
+    since: int
+    mark: int
+    newest: int | None
+    cut: int | None  # the row of receipt at which a pass is full
+
+
 class Reader:
     """Reads the news of relations; what was read counts as settled once ``settled`` is told so."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._marks = store.settled_marks()
         self._seen: dict[str, News] = {}
         self._seen_at_s = time.monotonic()
         self._reading_at_s = self._seen_at_s
 
     def read(self, relations: tuple[str, ...]) -> list[News]:
-        """The news of ``relations``, all as of now."""
+        """The news of ``relations``, all up to the same moment of receipt: that at which one of them is a pass full.
+
+        So a pass that lags sees energy up to where its spans reach, and not all that came since.
+        """
         self._reading_at_s = time.monotonic()
         now_ns = time.time_ns()
-        return [self._news(relation, now_ns) for relation in relations]
+        unread = [self._unread(relation, now_ns) for relation in relations]
+        cut = min((one.cut for one in unread if one.cut is not None), default=None)
+        return [self._news(one, cut, now_ns) for one in unread]
 
     def settled(self, news: Mapping[str, News]) -> None:
         """``news`` is settled: only what comes after it is new."""
         self._seen = dict(news)
         self._seen_at_s = self._reading_at_s
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """The newest rows that are settled, by relation, to be kept for the next start."""
+        return {relation: news.until_ns for relation, news in self._seen.items()}
 
     @property
     def more(self) -> bool:
@@ -91,10 +111,10 @@ class Reader:
         seen = self._seen.get(relation)
         return seen.until_ns if seen else None
 
-    def _news(self, relation: str, now_ns: int) -> News:
+    def _unread(self, relation: str, now_ns: int) -> "_Unread":
         """The mark is set back to a second that gained rows, and no further: under load commits overtake each other."""
         seen = self._seen.get(relation)
-        since = self._recovered_ns(now_ns) if seen is None else seen.until_ns
+        since = self._recovered_ns(relation, now_ns) if seen is None else seen.until_ns
         if seen is not None:
             counted = self._recent(relation, seen.until_ns)
             gained = [second for second, rows in counted.items() if rows != seen.recent.get(second)]
@@ -102,26 +122,33 @@ class Reader:
         newest = self._newest(NEWS.format(relation=relation), {"since": since})
         mark = seen.until_ns if seen else since
         cut = self._newest(CUT.format(relation=relation), {"mark": mark, "most": PASS_ROWS})
-        until = max(newest or 0, mark) if cut is None else cut
-        more = cut is not None and newest is not None and newest > cut
+        return _Unread(relation, since, mark, newest, cut)
+
+    def _news(self, unread: "_Unread", cut: int | None, now_ns: int) -> News:
+        newest, mark, since = max(unread.newest or 0, unread.mark), unread.mark, unread.since
+        until = newest if cut is None else max(mark, min(newest, cut))
+        more, recent = newest > until, self._recent(unread.relation, until)
         if since <= now_ns:
-            return News(since, until, self._recent(relation, until), more=more)
+            return News(since, until, recent, more=more)
         elapsed_ns = round((self._reading_at_s - self._seen_at_s) * SECOND_NS)
         back = max(1, now_ns - elapsed_ns - BACK_MARGIN_NS)
-        return News(since, until, self._recent(relation, until), back, now_ns, more)
+        return News(since, until, recent, back, now_ns, more)
 
     def _recent(self, relation: str, until_ns: int) -> dict[int, int]:
         bounds = {"low": until_ns - LATE_COMMIT_NS, "until": until_ns, "second": SECOND_NS}
         counted = self._store.query(RECENT.format(relation=relation), bounds)
         return dict(zip(counted["second"].to_pylist(), counted["rows"].to_pylist(), strict=True))
 
-    def _recovered_ns(self, now_ns: int) -> int:
-        """Where to begin after a start: safely before the newest settled bucket that is not ahead of the clock.
+    def _recovered_ns(self, relation: str, now_ns: int) -> int:
+        """Where to begin after a start: safely before the mark that the last pass left.
 
-        Senders may be up to a day ahead, and this machine's clock may have been.
+        Files of releases that left none: before the newest settled bucket that is not ahead of the clock. Senders may
+        be up to a day ahead, and this machine's clock may have been.
         """
-        newest = self._newest(NEWEST_BUCKET, {"now": now_ns})
-        return 0 if newest is None else newest - LATE_COMMIT_NS
+        reached = self._marks.get(relation)
+        if reached is None and not self._marks:
+            reached = self._newest(NEWEST_BUCKET, {"now": now_ns})
+        return 0 if reached is None else min(reached, now_ns) - LATE_COMMIT_NS
 
     def _newest(self, sql: str, parameters: dict[str, Any]) -> int | None:
         found: int | None = self._store.query(sql, parameters)["newest"][0].as_py()

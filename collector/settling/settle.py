@@ -8,13 +8,21 @@ A pass looks back ``lateness_s`` for the other spans of a trace. A span that arr
 settled if its trace never was (a recording, an outage made up for), from what has arrived by then; if the trace has
 its requests already, the span is stored, counted and not settled, so that no request is ever counted twice.
 
-The mark is not stored: after a restart it is dated back from the newest settled bucket, and what lies after it is
-settled again to the same rows.
+What a pass holds is bounded, however much waits: it takes ``news.PASS_ROWS`` new rows, splits the energy of buckets
+with ``ENERGY_ATTEMPTS`` attempts beside them, and rewrites requests in slices (``touched``). While more is waiting,
+energy is split only of buckets that are over and that the next spans will hardly touch, and a pause as long as the pass
+follows, so that settling takes half a core at most. What waits grows on the disk and not in memory, and is caught up
+with after the load; ``lag_s`` says by how much.
+
+After each pass the mark is stored. After a restart it is dated back a little, and what lies after it is settled again
+to the same rows.
 """
 
 import asyncio
 import logging
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pyarrow as pa
@@ -23,6 +31,7 @@ import pyarrow.compute as pc
 from analytics.relations.events import EVENT_COLUMNS, completed
 from analytics.relations.settlement import BUCKET_NS, SPAN_COLUMNS
 from collector.charging.charger import Charger
+from collector.footprint import release_memory
 from collector.settings import SettleSettings
 from collector.settling import jobs
 from collector.settling.buckets import Buckets, buckets_of, runs_of, sharing_a_wide_one, start_buckets
@@ -41,6 +50,9 @@ MODEL_EVERY_NS: Final = 60 * SECOND_NS
 COMPACT_PASSES: Final = 60
 PAUSE_PER_PASS: Final = 4.0  # so that settling takes a fifth of one core at most
 LONGEST_PAUSE_S: Final = 30.0
+ENERGY: Final = "energy"  # among the stored marks: from where on joules are not split for good
+ENERGY_ATTEMPTS: Final = 400_000
+"""Attempts that may lie in and beside the buckets whose energy one pass splits, each counted for every such bucket."""
 DAY_NS: Final = 86_400 * SECOND_NS  # a request may begin so long before the spans that came late
 
 OLD: Final = f"""
@@ -70,6 +82,11 @@ NEW_POINT_BUCKETS: Final = f"""
     SELECT DISTINCT (time_ns + shift) // $bucket * $bucket AS bucket
     FROM metric_points, (SELECT unnest([-$margin, 0]) AS shift)
     WHERE {FRESH_ROWS} AND metric IN (SELECT unnest($metrics))"""
+NEWEST_ENERGY: Final = f"SELECT max(time_ns) AS newest FROM metric_points WHERE metric = $metric AND {FRESH_ROWS}"
+ATTEMPTS_BEGUN: Final = """
+    SELECT epoch_us(started_at) * 1000 // $bucket * $bucket AS bucket, count(*) AS attempts FROM attempts_bucketed
+    WHERE started_at >= make_timestamp($low // 1000) AND started_at < make_timestamp($high // 1000 + $bucket // 1000)
+    GROUP BY ALL"""
 
 
 def pause_s(interval_s: float, took_s: float) -> float:
@@ -93,13 +110,17 @@ class Settler:
         self._settings = settings
         self._stopped = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="settler")  # several would each keep a pass's memory
         self._news = Reader(store)
+        marks = store.settled_marks()
+        self._due = buckets_of(marks[ENERGY] - MARGIN_NS, max(marks.values())) if ENERGY in marks else Buckets()
         self._energy_until_ns: int | None = None
         self._newest_energy = 0
         self._models_at_ns = 0
-        self._settled_at_s = time.monotonic()
+        self._reached_ns = time.time_ns()
         self.late_spans = 0  # stored, and too late to be settled
         self._passes = 0
+        self._energy_waits = False
 
     async def run(self) -> None:
         """Settle until ``stop``. A pass that the store refuses is logged and made again from the same mark."""
@@ -110,7 +131,7 @@ class Settler:
             except StoreError:
                 _log.exception("a settling pass failed and will be made again")
             took_s = time.monotonic() - began_s
-            pause = took_s if self._news.more else pause_s(self._settings.interval_s, took_s)
+            pause = took_s if self._more else pause_s(self._settings.interval_s, took_s)
             try:
                 await asyncio.wait_for(self._stopped.wait(), pause)
             except TimeoutError:
@@ -119,42 +140,84 @@ class Settler:
     async def settle_now(self) -> int:
         """Settle all that is committed; UTC nanoseconds of the newest row that is in. Raises ``StoreError``."""
         until_ns = await self._settle(0)
-        while self._news.more:
+        while self._more:
             until_ns = await self._settle(0)
         return until_ns
 
     @property
     def lag_s(self) -> float:
-        """Seconds since the last pass ended; beyond ``interval_s`` by as much as a pass takes."""
-        return time.monotonic() - self._settled_at_s
+        """How old what is settled is: seconds since its newest row was received, or since a pass that left nothing."""
+        return max(0.0, (time.time_ns() - self._reached_ns) / SECOND_NS)
 
     def stop(self) -> None:
         """End ``run`` after the pass that is under way."""
         self._stopped.set()
 
+    @property
+    def _more(self) -> bool:
+        """Whether there was more than one pass takes."""
+        return self._news.more or self._energy_waits
+
     async def _settle(self, hold_back_ns: int) -> int:
         async with self._lock:
-            return await asyncio.to_thread(self._pass, hold_back_ns)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, hold_back_ns)
 
     def _pass(self, hold_back_ns: int) -> int:
+        began_ns = time.time_ns()
         spans, points, events = read = self._news.read(RELATIONS)
-        energy_end = max(0, self._newest_energy_ns(points.low_ns) - hold_back_ns)  # 0: no energy yet
+        lags = any(news.more for news in read)
+        energy_end = self._energy_end(points, hold_back_ns, lags)
         lateness = round(self._settings.lateness_s * SECOND_NS)
         fresh = self._fresh(spans, events, lateness)
-        energy_buckets = self._energy_buckets(fresh, points, energy_end)
-        if start_buckets(fresh) or energy_buckets:
-            charging = self._charger.charging(self._store, energy_buckets) if self._charger else None
-            rows = Touched(self._store, fresh, runs_of(energy_buckets), energy_end, spans.low_ns - lateness, charging)
+        self._due |= self._energy_buckets(fresh, points, energy_end, lags)
+        taken = self._taken(energy_end, fresh)
+        if start_buckets(fresh) or taken:
+            charging = self._charger.charging(self._store, taken) if self._charger else None
+            rows = Touched(self._store, fresh, runs_of(taken), energy_end, spans.low_ns - lateness, charging)
             rows.write()
             self._keep_models(rows.models(), energy_end)
             self._passes += 1
-        jobs.settle_progress(self._store, points.low_ns)
+        jobs.settle_progress(self._store, points.low_ns, points.until_ns)
         if self._passes and self._passes % COMPACT_PASSES == 0:
             compaction.compact(self._store)
-        self._news.settled(dict(zip(RELATIONS, read, strict=True)))
+        self._settled(dict(zip(RELATIONS, read, strict=True)), taken, energy_end)
+        until_ns = max(news.until_ns for news in read)
+        self._reached_ns = until_ns if lags else began_ns
+        release_memory()
+        return until_ns
+
+    def _settled(self, news: dict[str, News], taken: Buckets, energy_end: int) -> None:
+        """Go on from here, also after a restart."""
+        self._news.settled(news)
+        self._due -= {bucket for bucket in taken if bucket + BUCKET_NS <= energy_end}
+        self._energy_waits = any(bucket + BUCKET_NS <= energy_end for bucket in self._due)
         self._energy_until_ns = energy_end
-        self._settled_at_s = time.monotonic()
-        return max(spans.until_ns, points.until_ns, events.until_ns)
+        self._store.note_settled({**self._news.marks, ENERGY: min([energy_end, *self._due])})
+
+    def _energy_end(self, points: News, hold_back_ns: int, lags: bool) -> int:
+        """Up to where energy is split; 0: there is none. A pass that lags leaves buckets that the next one touches."""
+        end = max(0, self._newest_energy_ns(points) - hold_back_ns)
+        return max(0, (end - MARGIN_NS) // BUCKET_NS * BUCKET_NS) if lags else end
+
+    def _taken(self, energy_end: int, fresh: pa.Table) -> Buckets:
+        """The oldest buckets whose energy is due and there, with ``ENERGY_ATTEMPTS`` near them, at least one."""
+        ready = sorted(bucket for bucket in self._due if bucket < energy_end)
+        if not ready:
+            return set()
+        named = {"low": ready[0] - BUCKET_NS, "high": ready[-1] + BUCKET_NS, "bucket": BUCKET_NS}
+        counted = self._store.query(ATTEMPTS_BEGUN, named)
+        begun = Counter(dict(zip(counted["bucket"].to_pylist(), counted["attempts"].to_pylist(), strict=True)))
+        begun.update(pc.multiply(pc.divide(fresh["start_ns"], BUCKET_NS), BUCKET_NS).to_pylist())
+        taken: Buckets = set()
+        attempts = 0
+        for bucket in ready:
+            attempts += sum(begun[bucket + step * BUCKET_NS] for step in (-1, 0, 1))
+            if taken and attempts > ENERGY_ATTEMPTS:
+                break
+            taken.add(bucket)
+        taken = with_silences(self._store, taken)
+        taken |= sharing_a_wide_one(self._store, "energy_intervals", taken)
+        return {bucket for bucket in taken if bucket < energy_end}
 
     def _fresh(self, spans: News, events: News, lateness: int) -> pa.Table:
         """Spans of the traces with news; of old ones only those whose trace has no requests yet."""
@@ -179,26 +242,25 @@ class Settler:
         unknown: list[str] = old.filter(pc.invert(late))["trace_id"].to_pylist()
         return unknown
 
-    def _newest_energy_ns(self, since: int) -> int:
-        sql = "SELECT max(time_ns) AS newest FROM metric_points WHERE metric = $metric AND received_ns > $since"
-        newest = self._store.query(sql, {"metric": instruments.HW_ENERGY.name, "since": since})["newest"][0].as_py()
+    def _newest_energy_ns(self, points: News) -> int:
+        named = {**points.bounds, "metric": instruments.HW_ENERGY.name}
+        newest = self._store.query(NEWEST_ENERGY, named)["newest"][0].as_py()
         self._newest_energy = max(newest or 0, self._newest_energy)
         return self._newest_energy
 
-    def _energy_buckets(self, fresh: pa.Table, points: News, energy_end: int) -> Buckets:
+    def _energy_buckets(self, fresh: pa.Table, points: News, energy_end: int, lags: bool) -> Buckets:
         """Buckets whose energy must be split again: those of new points, of touched calls, and what was held back."""
         named = {**points.bounds, "metrics": METRICS, "bucket": BUCKET_NS, "margin": MARGIN_NS}
         buckets: Buckets = set(self._store.query(NEW_POINT_BUCKETS, named)["bucket"].to_pylist())
         calls = fresh.filter(pc.is_valid(fresh["role"])).select(["start_ns", "end_ns"])
         begun = pc.divide(pc.subtract(calls["start_ns"], MARGIN_NS), BUCKET_NS)
         ended = pc.divide(pc.add(calls["end_ns"], MARGIN_NS), BUCKET_NS)
-        for low, high in set(zip(begun.to_pylist(), ended.to_pylist(), strict=True)):
+        reach = pa.table({"begun": begun, "ended": ended}).group_by(["begun", "ended"]).aggregate([])
+        for low, high in zip(reach["begun"].to_pylist(), reach["ended"].to_pylist(), strict=True):
             buckets |= buckets_of(low * BUCKET_NS, high * BUCKET_NS)
-        if self._energy_until_ns:
+        if self._energy_until_ns and not lags:
             buckets |= buckets_of(self._energy_until_ns - MARGIN_NS, energy_end)
-        buckets = with_silences(self._store, {bucket for bucket in buckets if bucket < energy_end})
-        buckets |= sharing_a_wide_one(self._store, "energy_intervals", buckets)
-        return {bucket for bucket in buckets if bucket < energy_end}
+        return buckets | sharing_a_wide_one(self._store, "energy_intervals", buckets)
 
     def _keep_models(self, models: pa.Table, energy_end: int) -> None:
         if models.num_rows and energy_end - self._models_at_ns >= MODEL_EVERY_NS:

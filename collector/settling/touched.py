@@ -1,42 +1,39 @@
 """Everything of the buckets that one settling pass replaces: what is new settled, the rest as it was stored.
 
 Only the traces with new spans are settled from their spans; rows of other requests in the same buckets are read back
-from the store, because settling a span costs about fifty times as much as reading its row.
+from the store, because settling a span costs about fifty times as much as reading its row. A pass over many requests
+does that in slices: those that are new or whose energy changes pass through here ``SLICE_ROWS`` at a time, the others
+are carried over inside the store, and readers see all of it at once when the last slice is written.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics.charges.intervals import CHARGES, Charging, PerJoule, charged
+from analytics.charges.intervals import Charging, PerJoule, charged
 from analytics.charges.requests import with_cost, with_energy_charges, with_reported_cost
+from analytics.ledger import spending
 from analytics.ledger.attribution import attribute
 from analytics.ledger.inputs import LedgerInputs, LedgerResult
 from analytics.ledger.requests import QUALITIES, with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
-from analytics.ledger.spending import spent
-from analytics.relations.settlement import BUCKET_NS, Settlement, settle
+from analytics.relations.settlement import BUCKET_NS
+from collector.footprint import release_memory
 from collector.settling import jobs
-from collector.settling.buckets import LONGEST_CALL_NS, Buckets, Runs, sharing_a_wide_one, start_buckets
+from collector.settling.buckets import Buckets, Runs, sharing_a_wide_one, start_buckets
+from collector.settling.parts import settled
 from collector.settling.points import HISTORY_NS, MARGIN_NS, points_of
+from collector.settling.stored import Stored, in_nanoseconds, placed
+from store.settled import Staging
 from store.writing import Store
 
-ENERGY_RELATIONS: Final = ("attempt_energy", "energy_intervals", "energy_spent")  # by when they were spent
-STORED: Final = """
-    SELECT * FROM {relation}_bucketed
-    WHERE bucket_ns BETWEEN $low AND $high AND bucket_ns IN (SELECT unnest($buckets::BIGINT[]))"""
-STORED_NEAR: Final = """
-    SELECT DISTINCT bucket_ns FROM attempts_bucketed
-    WHERE started_at >= make_timestamp($begin // 1000) AND started_at < make_timestamp($high // 1000)
-      AND ended_at >= make_timestamp($low // 1000)"""
-STORED_CHARGES: Final = f"""
-    SELECT device, started_at, total_j, {", ".join(CHARGES.names)} FROM energy_intervals
-    WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)"""
-STORED_ENERGY: Final = f"""
-    SELECT {", ".join(ATTEMPT_ENERGY.names)} FROM attempt_energy
-    WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)"""
+SLICE_ROWS: Final = 25_000
+"""Requests that pass through at once; with their attempts and joules some 60 MB, in a few copies."""
+BY_START: Final = ("requests", "attempts")
+BY_SPENDING: Final = ("attempt_energy", "energy_intervals", "energy_spent")
 
 
 class Touched:
@@ -55,80 +52,94 @@ class Touched:
         self._charging = charging
         self._energy_end = energy_end
         self._energy_buckets = {bucket for low, high in energy for bucket in range(low, high, BUCKET_NS)}
-        settled, starts = settle(fresh), start_buckets(fresh)
-        starts |= sharing_a_wide_one(store, "requests", starts)
-        self._buckets = starts.union(*(self._stored_near(low - MARGIN_NS, high + MARGIN_NS) for low, high in energy))
-        requests, attempts = self._stored("requests"), self._stored("attempts")
-        kept = _untouched(requests, settled, pc.unique(fresh["trace_id"]), horizon)
-        mine = pc.is_in(attempts["request_id"], value_set=kept["request_id"].combine_chunks())
-        self._requests = with_reported_cost(_joined(kept, settled.requests))
-        self._attempts = _joined(attempts.filter(mine), settled.attempts)
+        self._fresh, starts = settled(fresh), start_buckets(fresh)
+        self._starts = starts | sharing_a_wide_one(store, "requests", starts)
+        self._stored = Stored(store)
+        near = [self._stored.near(low - MARGIN_NS, high + MARGIN_NS) for low, high in energy]
+        self._buckets: Buckets = self._starts.union(*near)
+        ids = self._fresh.requests["request_id"].combine_chunks()
+        self._gone = self._stored.replaced(self._buckets, pc.unique(fresh["trace_id"]), ids, horizon)
         self._ledger = [self._split(low, high) for low, high in energy]
+        self._energy = pa.concat_tables([ATTEMPT_ENERGY.empty_table(), *(one.attempt_energy for one in self._ledger)])
+        self._intervals = self._charged_intervals()
+        self._spent: list[pa.Table] = []
 
     def write(self) -> None:
-        """Replace the buckets, in one transaction."""
-        energy = pa.concat_tables([ATTEMPT_ENERGY.empty_table(), *(one.attempt_energy for one in self._ledger)])
-        kept = self._kept_energy(self._attempts)
-        every = pa.concat_tables([energy, kept])
-        requests, attempts = with_energy(self._requests, self._attempts, every, *self._qualities())
-        buckets, spent_in = sorted(self._buckets), sorted(self._energy_buckets)
-        tables = {"requests": requests, "attempts": attempts, "attempt_energy": energy}
-        if self._ledger:
-            intervals = pa.concat_tables([one.intervals for one in self._ledger])
-            if self._charging:
-                intervals = charged(intervals, self._charging)
-                rates = PerJoule(pa.concat_tables([*self._kept_charges(kept), intervals], promote_options="default"))
-                requests = with_energy_charges(requests, rates.charge(every), rates)
-            tables |= {"energy_intervals": intervals, "energy_spent": spent(energy, requests, attempts, intervals)}
-        tables |= {name: _placed(tables[name]) for name in ENERGY_RELATIONS if name in tables}
-        tables["requests"] = with_cost(requests, self._charging.prices if self._charging else None)
-        listed = dict.fromkeys(("requests", "attempts"), buckets) | dict.fromkeys(ENERGY_RELATIONS, spent_in)
-        self._store.replace_buckets(tables, listed)
+        """Replace the buckets; readers see all of it at once. Raises ``StoreError``."""
+        if self._stored.count(self._buckets) + self._fresh.requests.num_rows <= SLICE_ROWS:
+            kept = self._stored.whole(self._buckets, self._gone)
+            self._show(self._settled(*(_joined(old, new) for old, new in zip(kept, self._new(), strict=True))))
+            return
+        release_memory()  # what settling and splitting took and gave back
+        with self._store.staging() as staging:
+            for requests, attempts in self._slices(staging):
+                for relation, rows in self._settled(requests, attempts).items():
+                    self._store.stage(staging, relation, rows)
+            self._show({}, staging)
 
     def models(self) -> pa.Table:
         """Constants fitted on the newest stretch of energy."""
         return self._ledger[-1].step_models if self._ledger else pa.table({})
 
-    def _stored_near(self, low: int, high: int) -> Buckets:
-        """Buckets of stored requests with an attempt in [low, high)."""
-        bounds = {"begin": low - LONGEST_CALL_NS, "low": low, "high": high}
-        return set(self._store.query(STORED_NEAR, bounds)["bucket_ns"].to_pylist())
+    def _slices(self, staging: Staging) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """What is new, then what is stored and changes; what does not change is staged by the way."""
+        requests, attempts = self._new()
+        for first in range(0, requests.num_rows, SLICE_ROWS):
+            part = requests.slice(first, SLICE_ROWS)
+            yield part, attempts.filter(pc.is_in(attempts["request_id"], value_set=part["request_id"].combine_chunks()))
+        changing = self._stored.changing(self._buckets, self._gone, self._energy, self._energy_buckets)
+        self._buckets = self._starts | set(pc.unique(changing["bucket_ns"]).to_pylist())
+        for first in range(0, changing.num_rows, SLICE_ROWS):
+            yield self._stored.of(self._buckets, changing.slice(first, SLICE_ROWS))
+        moved = pa.concat_tables([self._gone, changing.select(["request_id"])])
+        for relation in BY_START:
+            self._store.carry(staging, relation, sorted(self._buckets), moved)
 
-    def _stored(self, relation: str) -> pa.Table:
-        listed = sorted(self._buckets) or [0]
-        named = {"buckets": listed, "low": listed[0], "high": listed[-1]}
-        return self._store.query(STORED.format(relation=relation), named)
+    def _new(self) -> tuple[pa.Table, pa.Table]:
+        return self._fresh.requests, self._fresh.attempts
+
+    def _settled(self, requests: pa.Table, attempts: pa.Table) -> dict[str, pa.Table]:
+        """Rows of requests and all their attempts, with their joules, grams and money; what they spent is noted."""
+        requests = with_reported_cost(requests)
+        mine = self._energy.filter(pc.is_in(self._energy["request_id"], value_set=pc.unique(attempts["request_id"])))
+        kept = self._stored.energy(attempts, self._buckets, self._energy_buckets)
+        every = pa.concat_tables([mine, kept])
+        requests, attempts = with_energy(requests, attempts, every, *self._qualities())
+        if self._ledger and self._charging:
+            charges = self._stored.charges(kept, self._energy_buckets)
+            rates = PerJoule(pa.concat_tables([*charges, self._intervals], promote_options="default"))
+            requests = with_energy_charges(requests, rates.charge(every), rates)
+        if self._ledger:
+            self._spent.append(spending.claimed(mine, requests, attempts, self._intervals))
+        return {
+            "requests": with_cost(requests, self._charging.prices if self._charging else None),
+            "attempts": attempts,
+        }
+
+    def _show(self, last: dict[str, pa.Table], staging: Staging | None = None) -> None:
+        tables = {**last, "attempt_energy": placed(self._energy)}
+        if self._ledger:
+            spent = spending.total([*self._spent, spending.nobodys(self._intervals)])
+            tables |= {"energy_intervals": placed(self._intervals), "energy_spent": placed(spent)}
+        buckets, spent_in = sorted(self._buckets), sorted(self._energy_buckets)
+        listed = dict.fromkeys(BY_START, buckets) | dict.fromkeys(BY_SPENDING, spent_in)
+        self._store.replace_buckets(tables, listed, staging=staging)
 
     def _split(self, low: int, high: int) -> LedgerResult:
         high = min(high, self._energy_end)
+        begin, end = low - MARGIN_NS, high + MARGIN_NS
         points = points_of(self._store, low, high)
-        near = _overlapping(self._attempts, low - MARGIN_NS, high + MARGIN_NS)
-        used = jobs.cpu_seconds(self._store, low - HISTORY_NS, high + MARGIN_NS)
-        return attribute(LedgerInputs(points, near, (low, high), self._models_before(), jobs=used))
+        near = self._stored.attempts(self._buckets, begin, end, self._gone)
+        mine = _overlapping(self._fresh.attempts.select(near.column_names), begin, end)
+        used = jobs.cpu_seconds(self._store, low - HISTORY_NS, end)
+        attempts = _joined(near, mine)
+        return attribute(LedgerInputs(points, attempts, (low, high), self._stored.models(), jobs=used))
 
-    def _models_before(self) -> pa.Table:
-        return self._store.query(
-            "SELECT * FROM step_models"
-            " QUALIFY row_number() OVER (PARTITION BY engine, device, method ORDER BY fitted_at DESC) = 1"
-        )
-
-    def _kept_energy(self, attempts: pa.Table) -> pa.Table:
-        """Joules of ``attempts`` in buckets that this pass leaves alone."""
-        if not attempts.num_rows:
-            return ATTEMPT_ENERGY.empty_table()
-        reach = pc.min_max(_ns(attempts["ended_at"])).as_py()["max"] + MARGIN_NS
-        bounds = {"low": min(self._buckets) - MARGIN_NS, "high": reach}
-        stored = self._store.query(STORED_ENERGY, bounds).cast(ATTEMPT_ENERGY)
-        mine = pc.is_in(stored["request_id"], value_set=pc.unique(attempts["request_id"]))
-        return _elsewhere(stored.filter(mine), self._energy_buckets)
-
-    def _kept_charges(self, kept: pa.Table) -> list[pa.Table]:
-        """The charged intervals that ``kept`` joules were spent in."""
-        if not kept.num_rows:
-            return []
-        reach = pc.min_max(_ns(kept["started_at"])).as_py()
-        stored = self._store.query(STORED_CHARGES, {"low": reach["min"], "high": reach["max"]})
-        return [_elsewhere(stored, self._energy_buckets)]
+    def _charged_intervals(self) -> pa.Table:
+        if not self._ledger:
+            return pa.table({})
+        intervals = pa.concat_tables([one.intervals for one in self._ledger])
+        return charged(intervals, self._charging) if self._charging else intervals
 
     def _qualities(self) -> tuple[dict[str, str], dict[tuple[str, datetime], str]]:
         """The strongest quality of each device, and the intervals in which it is weaker."""
@@ -145,37 +156,11 @@ class Touched:
         return strongest, {(row["device"], row["started_at"]): row["quality"] for row in odd}
 
 
-def _untouched(requests: pa.Table, settled: Settlement, traces: pa.Array, horizon: int) -> pa.Table:
-    """Stored requests that stay: of other traces, and of these traces from before the spans that were read."""
-    again = pc.is_in(requests["request_id"], value_set=settled.requests["request_id"].combine_chunks())
-    reread = pc.greater_equal(_ns(requests["ended_at"]), horizon)
-    replaced = pc.and_(pc.is_in(requests["trace_id"], value_set=traces), reread)
-    return requests.filter(pc.invert(pc.or_(again, replaced)))
-
-
 def _joined(kept: pa.Table, fresh: pa.Table) -> pa.Table:
     """Stored and freshly settled rows as one table, not copied: within a bucket their order tells nothing."""
     return pa.concat_tables([kept.select(fresh.column_names).cast(fresh.schema), fresh])
 
 
 def _overlapping(attempts: pa.Table, low: int, high: int) -> pa.Table:
-    begin, end = _ns(attempts["started_at"]), _ns(attempts["ended_at"])
+    begin, end = in_nanoseconds(attempts["started_at"]), in_nanoseconds(attempts["ended_at"])
     return attempts.filter(pc.and_(pc.less(begin, high), pc.greater_equal(end, low)))
-
-
-def _ns(moments: Any) -> Any:
-    return pc.multiply(pc.cast(moments.cast(pa.timestamp("us")), pa.int64()), 1000)
-
-
-def _bucket(rows: pa.Table) -> pa.ChunkedArray:
-    return pc.multiply(pc.divide(_ns(rows["started_at"]), BUCKET_NS), BUCKET_NS)
-
-
-def _elsewhere(rows: pa.Table, buckets: Buckets) -> pa.Table:
-    """Those of ``rows`` that begin in none of ``buckets``."""
-    return rows.filter(pc.invert(pc.is_in(_bucket(rows), value_set=pa.array(sorted(buckets), pa.int64()))))
-
-
-def _placed(rows: pa.Table) -> pa.Table:
-    """``rows`` with the bucket of their start in front."""
-    return rows.add_column(0, "bucket_ns", _bucket(rows))

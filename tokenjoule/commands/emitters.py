@@ -1,4 +1,4 @@
-"""What ``tokenjoule doctor --ingest`` says: who sent spans lately, what was understood of them and what was not.
+"""What ``tokenjoule doctor --ingest`` says: who sent spans lately, what was understood, and whether it is settled.
 
 Lately is the day up to the newest span. A span that is no model call is normal (HTTP, databases, agents); one that is
 not recognised and yet has the attributes of one is what a dialect is missing for.
@@ -35,6 +35,14 @@ OTHERS: Final = f"""
     LIMIT 20
 """
 
+LAG: Final = """
+    SELECT value AS lag_s FROM metric_points
+    WHERE metric = 'tokenjoule.collector.settle_lag_s'
+      AND received_ns > (SELECT max(received_ns) FROM metric_points) - 600_000_000_000
+    ORDER BY time_ns DESC LIMIT 1
+"""
+FAR_BEHIND_S: Final = 120.0  # a pause after a pass under load is 30 s at most
+
 MISSING: Final = {
     "without_tokens": "without tokens",
     "without_model": "without a model",
@@ -44,7 +52,11 @@ MISSING: Final = {
 
 
 def report(reader: Reader, console: Console) -> None:
-    """Print both lists. Raises ``StoreError``."""
+    """Print how far settlement lags, and both lists. Raises ``StoreError``."""
+    for row in reader.query(LAG).to_pylist():
+        late = row["lag_s"] > FAR_BEHIND_S
+        remedy = ": more comes in than is settled; it is kept, and settled when less comes in" if late else ""
+        console.print(f"settlement is {row['lag_s']:.0f} s behind what was taken in{remedy}")
     recognised = reader.query(RECOGNISED).to_pylist()
     others = reader.query(OTHERS).to_pylist()
     if not recognised and not others:
