@@ -87,7 +87,8 @@ def _copy_each(cursor: duckdb.DuckDBPyConnection) -> None:
 
 def _finish(unfinished: Path, folder: Path) -> int:
     """Bring views and macros in, force everything to disk, and give the folder its name."""
-    Store.open(unfinished).close()
+    for _ in range(2):  # the second time what the first one replaced in the catalog is given back
+        Store.open(unfinished).close()
     with _filesystem_errors(f"finish {folder}"):
         paths = [path for path in sorted(unfinished.rglob("*")) if path.is_file()]
         for path in paths:
