@@ -84,40 +84,34 @@ def test_a_reply_counts_only_when_it_is_exact() -> None:
 
 
 def _solve_state(question: str) -> str:
-    if question.startswith("Now on"):
-        return "yes" if " open. " in question else "no"
-    if question.startswith("Now"):
-        stated = {room: state for state, room in re.findall(r"(open|closed) (\w+)[,.]", question)}
-        asked = re.findall(r"(?:Is|Are) the (.+) open\?", question)[0].split(", ")
-        found = ", ".join(f"{room} {stated[room]}" for room in asked)
-        verdict = "" if "Are" in question else f", {'yes' if stated[asked[0]] == 'open' else 'no'}"
-        return f"See {found}{verdict}"
+    if found := re.match(r"Now on \w+ \d the (\w+) is (\w+)\.", question):
+        return f"{'yes' if found[2] == 'open' else 'no'}, the {found[1]} is {found[2]}"
     now = int(re.findall(r"It is (\d+)", question)[0])
     hours = re.findall(r"(\w+) (\d+) to (\d+)", question)
-    return ", ".join(room for room, opens, closes in hours if now in range(int(opens), int(closes))) or "none"
+    open_now = [room for room, opens, closes in hours if now in range(int(opens), int(closes))]
+    return ", ".join(f"{room} {'open' if room in open_now else 'closed'}" for room, _, _ in hours)
 
 
 def _solve_lookup(question: str) -> str:
     asked = question.rstrip("?").split()[-1]
     if asked in ("first", "last"):
         entry = re.findall(r"\d [A-Z]\w+", question)[0 if asked == "first" else -1].split()
-        return entry[1] if "title" in question else entry[0]
-    found = []
-    for title in re.findall(r"ha(?:s|ve) (.+)\?", question)[0].split(", "):
-        shelf = next(number for number, other in re.findall(r"(\d) ([A-Z]\w+)[,.]", question) if other == title)
-        rooms = [room for room, number in re.findall(r"([a-z]+) (\d)[,.]", question) if number == shelf]
-        found.append(" ".join([title, shelf, *rooms]))
-    return f"See {', '.join(found)}"
+        kind, value = ("title", entry[1]) if "title" in question else ("shelf", entry[0])
+        return f"The {asked} {kind} is {value}"
+    shelf_of = {title: number for number, title in re.findall(r"(\d) ([A-Z]\w+)[,.]", question)}
+    titles = re.findall(r"ha(?:s|ve) (.+)\?", question)[0].split(", ")
+    return "See " + ", ".join(f"{title} {shelf_of[title]}" for title in titles)
 
 
 def _solve_arithmetic(question: str) -> str:
     numbers = [int(number) for number in re.findall(r"\d+", question)]
     if "cents" in question:
         *days, rate = numbers
-        return str(sum([rate] * sum(days)))
+        way = f"{days[0]} and {days[1]} days are {sum(days)}. " if len(days) > 1 else ""
+        return f"{way}The fine is {sum([rate] * sum(days))} cents"
     if "left" in question:
-        return str(len(range(numbers[1], numbers[0])))
-    return str(sum(numbers))
+        return f"There are {len(range(numbers[1], numbers[0]))} copies left"
+    return f"The rooms have {sum(numbers)} books together"
 
 
 def _solve_sorting(question: str) -> str:
@@ -131,6 +125,11 @@ def _solve_sorting(question: str) -> str:
 
 
 def _solve_dates(question: str) -> str:
+    title = re.findall(r"borrows (\w+) on", question)[0]
+    return f"{title} is due on {_due(question)}"
+
+
+def _due(question: str) -> str:
     days = datetime.timedelta(int(re.findall(r"for (\d+) days", question)[0]))
     if found := re.search(r"on (\d+) (\w+) for", question):
         start = datetime.datetime.strptime(f"{found[0][3:-4]} 2023", "%d %B %Y")
@@ -144,7 +143,7 @@ def _solve_dates(question: str) -> str:
 def _solve_strings(question: str) -> str:
     code = re.findall(r"Call number (\w+)\.", question)[0]
     if "first" in question or "last" in question:
-        return code[:1] if "first" in question else code[-1:]
+        return f"The first letter is {code[:1]}" if "first" in question else f"The last letter is {code[-1:]}"
     if "backwards" in question:
         return "".join(reversed(code))
     struck = question.rstrip(".")[-1]

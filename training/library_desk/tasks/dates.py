@@ -13,20 +13,22 @@ class Task:
 
     def easy(self, rng: random.Random) -> Scene:
         """The weekday a loan is due."""
-        start, days = rng.randrange(7), rng.randint(2, 6)
+        title, start, days = rng.choice(TITLES), rng.randrange(7), rng.randint(2, 6)
         due = WEEKDAYS[(start + days) % 7]
-        return single(f"{_loan(rng)} on {WEEKDAYS[start]} for {days} days. Which day is it due?", due)
+        question = f"{_loan(rng, title)} on {WEEKDAYS[start]} for {days} days. Which day is it due?"
+        return single(question, f"{title} is due on {due}")
 
     def hard(self, rng: random.Random) -> Scene:
         """The date a loan is due, as day and month."""
         months = list(MONTH_LENGTHS)
-        index, days = rng.randrange(12), rng.choice(_LOAN_DAYS)
+        title, index, days = rng.choice(TITLES), rng.randrange(12), rng.choice(_LOAN_DAYS)
         length = MONTH_LENGTHS[months[index]]
         start = rng.randint(1, length)
         due = start + days
-        answer = f"{due} {months[index]}" if due <= length else f"{due - length} {months[(index + 1) % 12]}"
-        return single(f"{_loan(rng)} on {start} {months[index]} for {days} days. Which date is it due?", answer)
+        date = f"{due} {months[index]}" if due <= length else f"{due - length} {months[(index + 1) % 12]}"
+        question = f"{_loan(rng, title)} on {start} {months[index]} for {days} days. Which date is it due?"
+        return single(question, f"{title} is due on {date}")
 
 
-def _loan(rng: random.Random) -> str:
-    return f"{rng.choice(MEMBERS)} borrows {rng.choice(TITLES)}"
+def _loan(rng: random.Random, title: str) -> str:
+    return f"{rng.choice(MEMBERS)} borrows {title}"

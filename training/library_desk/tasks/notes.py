@@ -11,16 +11,16 @@ from training.library_desk.holdings import TITLES
 
 
 class Task:
-    """Easy: three entries as they stand. Hard: four entries, the last one first."""
+    """Easy: four entries as they stand. Hard: five entries, the last one first."""
 
     def easy(self, rng: random.Random) -> Scene:
-        """Read three entries back."""
-        entries = _entries(rng, 3)
+        """Read four entries back."""
+        entries = _entries(rng, 4)
         return single(f"Note: {', '.join(entries)}. Read it back.", ", ".join(entries))
 
     def hard(self, rng: random.Random) -> Scene:
-        """Read four entries back from the end."""
-        entries = _entries(rng, 4)
+        """Read five entries back from the end."""
+        entries = _entries(rng, 5)
         return single(f"Note: {', '.join(entries)}. Read it from the end.", ", ".join(reversed(entries)))
 
 

@@ -13,7 +13,10 @@ class Task:
     def easy(self, rng: random.Random) -> Scene:
         """The first or the last letter."""
         code = "".join(rng.choices(_LETTERS, k=4))
-        turns = [("What is its first letter?", code[0]), ("What is its last letter?", code[-1])]
+        turns = [
+            (f"What is its {place} letter?", f"The {place} letter is {letter}")
+            for place, letter in (("first", code[0]), ("last", code[-1]))
+        ]
         if rng.random() >= 0.5:
             turns.reverse()
         return Scene(f"Call number {code}.", tuple(turns))
