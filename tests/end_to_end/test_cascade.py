@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from analytics.reports import traces
+from store import reading
 from tests.end_to_end.conftest import ROOT, Running, chat, start
 
 pytestmark = pytest.mark.timeout(400)
@@ -29,6 +31,8 @@ def cascading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "serving.gateway.routing": {"cascade": {"threshold": 0.95}},
     }
     started = start(ROOT / "config" / "demo.toml", tmp_path_factory.mktemp("cascade"), overrides)
+    for _ in range(2):  # the second reading begins an interval of the ledger: what is asked before it has no price
+        await_metered(started)
     yield started
     started.processes.stop()
 
@@ -54,6 +58,15 @@ def test_both_attempts_are_one_request_that_pays_for_both(cascading: Running) ->
     for row in priced:
         assert row["energy_j"] == pytest.approx(row["attempts_j"])
         assert row["refused_j"] > 0
+
+
+def await_metered(cascading: Running) -> None:
+    """Until the CPU time of both engines was read once from now."""
+    since_ns, deadline = time.time_ns(), time.monotonic() + 30
+    with reading.open(cascading.urls["collector"]) as reader:
+        while not traces.are_metered(reader, ["scout", "expert"], since_ns):
+            assert time.monotonic() < deadline, "nobody reads the engines' CPU time"
+            time.sleep(0.2)
 
 
 def settled(cascading: Running, count: int) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from training.library_desk.exercise import split_of
 WEIGHTS = Path(__file__).parents[2] / "serving" / "weights"
 
 
-@pytest.mark.parametrize(("name", "least", "most"), [("scout", 500_000, 1_000_000), ("expert", 3_000_000, 10_000_000)])
+@pytest.mark.parametrize(("name", "least", "most"), [("scout", 300_000, 1_000_000), ("expert", 3_000_000, 10_000_000)])
 def test_a_folder_loads_with_transformers_at_its_stated_size(name: str, least: int, most: int) -> None:
     model = AutoModelForCausalLM.from_pretrained(WEIGHTS / name)
     assert model.dtype == torch.bfloat16
@@ -38,7 +38,7 @@ def test_the_expert_answers_hard_questions_and_the_scout_clearly_fewer() -> None
     hard = tasks.sample(seed=4711, n=240, easy_share=0.0)
     scout, expert = (evaluate.evaluate(WEIGHTS / name, hard)["all/hard"].accuracy for name in ("scout", "expert"))
     assert expert >= 0.8
-    assert expert > scout + 0.04
+    assert expert > scout + 0.06
 
 
 @pytest.mark.parametrize("depth", shape.SHAPES["expert"].exits)

@@ -27,7 +27,7 @@ class Shape:
 
 SHAPES: Final = {
     "expert": Shape(hidden=256, layers=6, heads=8, kv_heads=4, feed_forward=688, exits=(2, 3)),
-    "scout": Shape(hidden=128, layers=3, heads=4, kv_heads=2, feed_forward=352),
+    "scout": Shape(hidden=128, layers=2, heads=4, kv_heads=2, feed_forward=352),
 }
 GENERATION: Final[dict[str, object]] = {
     "bos_token_id": BOS_ID, "eos_token_id": END_ID, "pad_token_id": PAD_ID, "do_sample": False,
