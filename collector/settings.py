@@ -175,7 +175,7 @@ class CollectorSettings:
     host: str = "127.0.0.1"
     port: int = 4318
     grpc: GrpcSettings | None = None  # absent: OTLP/gRPC is off
-    memory_limit: str = "320MB"
+    memory_limit: str = "512MB"
     min_free_mb: int = 256  # of disk; below it nothing is taken in, and reading goes on
     max_body_mb: int = 64
     capture_content: bool = False
