@@ -10,7 +10,7 @@ Split = Literal["train", "validation", "heldout"]
 DIFFICULTIES: Final[tuple[Difficulty, ...]] = ("easy", "hard")
 SYSTEM_PROMPT: Final = "You are the library desk. Answer briefly."
 MAX_ANSWER_TOKENS: Final = 24
-"""Generation limit that no right answer reaches (the longest has 16 tokens with its end)."""
+"""Generation limit that no right answer reaches (the longest has 18 tokens with its end)."""
 
 _BUCKETS: Final = 16
 _SPLIT_OF_BUCKET: Final[dict[int, Split]] = {0: "heldout", 1: "validation"}

@@ -15,9 +15,8 @@ TITLES: Final = (
     "Heidi", "Iliad", "Ivanhoe", "Kim", "Macbeth", "Medea", "Middlemarch", "Odyssey",
     "Othello", "Persuasion", "Rebecca", "Siddhartha", "Tartuffe", "Ulysses", "Utopia", "Walden",
 )  # fmt: skip
-BUSY_ROOMS: Final = ("archive", "cafe", "garden", "lobby")
 BUSY_TITLES: Final = ("Dune", "Emma", "Hamlet", "Kim", "Walden")
-"""What easy questions are about: matching a name with itself is learnt name by name."""
+"""What hard look-ups are about: matching a name with itself is learnt name by name."""
 MEMBERS: Final = ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hana", "Ivo", "Jo", "Kai", "Lena")
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTH_LENGTHS: Final = {
