@@ -120,7 +120,6 @@ async def _run(configured: CollectorSettings, listener: socket.socket, store: St
     settler = Settler(store, configured.settle, Charger.of(configured, yearly))
     counters.watch("settle_lag_seconds", "how old what is settled is", lambda: settler.lag_s)
     feeding = asyncio.create_task(feed.run()) if feed else None
-    gc.freeze()  # what is here now stays: looking through it again would stop every thread for some 50 ms
     settling = asyncio.create_task(settler.run())
     settling.add_done_callback(_report_end)
     upkeep = Upkeep(store, configured.upkeep)
