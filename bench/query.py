@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +67,12 @@ def main() -> None:
 
 def asked(store: Store, count: int) -> Figures:
     """Each metric and the overview over the month in ``store``, in this process and through HTTP."""
-    in_process = {name: warm_s(lambda name=name: _ask(store, name)) for name in metric.names()}  # type: ignore[misc]
+    in_process = {name: warm_s(partial(_ask, store, name)) for name in metric.names()}
     overview_s = warm_s(lambda: overview(store))
     overview_cpu_s = warm_s(lambda: overview(store), time.process_time)
-    cpu_s = {name: warm_s(lambda name=name: _ask(store, name), time.process_time) for name in in_process}  # type: ignore[misc]
+    cpu_s = {name: warm_s(partial(_ask, store, name), time.process_time) for name in in_process}
     with served(store) as url, reading.open(url) as reader:
-        by_http = {name: warm_s(lambda name=name: _ask(reader, name)) for name in metric.names()}  # type: ignore[misc]
+        by_http = {name: warm_s(partial(_ask, reader, name)) for name in metric.names()}
     slowest, second = sorted(in_process, key=lambda name: -in_process[name])[:2]
     return {
         "overview_s": overview_s,
