@@ -5,6 +5,7 @@ nothing is exported. A span costs tens of µs, so a request has at most three (g
 """
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,14 @@ class Telemetry:
     tracer: trace.Tracer
     meter: metrics.Meter
     providers: tuple[TracerProvider, MeterProvider] | None
+
+    def report(self) -> None:
+        """Send the counters as they stand, in the background.
+
+        Before any work is taken: readers then know that they were 0 until here, and not only from the first export on.
+        """
+        if self.providers is not None:
+            threading.Thread(target=self.providers[1].force_flush, name="first report", daemon=True).start()
 
     def shutdown(self) -> None:
         """Send what is queued (at most a few seconds) and stop."""

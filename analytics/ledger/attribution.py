@@ -21,7 +21,7 @@ from analytics.ledger.devices import Balance, Device, balance, read_devices
 from analytics.ledger.engines import Engine, read_engine
 from analytics.ledger.evidence import COUNTERS, Evidence
 from analytics.ledger.idle import idle_se
-from analytics.ledger.inputs import HISTORY_LIMIT_NS, Floats, Ints, LedgerInputs, LedgerResult
+from analytics.ledger.inputs import HISTORY_LIMIT_NS, HISTORY_NS, Floats, Ints, LedgerInputs, LedgerResult
 from analytics.ledger.jobs import Leg, on_device, presence, read_legs
 from analytics.ledger.levelling import levelled, prediction
 from analytics.ledger.pools import Claimants, Pool, divide
@@ -29,6 +29,7 @@ from analytics.ledger.rows import Rows
 from analytics.ledger.series import edges_ns
 from analytics.ledger.split import Doubt, split
 from analytics.ledger.work import Work, work_of
+from conventions import instruments
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def _site(inputs: LedgerInputs) -> _Site:
     engines = sorted(name for name in names.to_pylist() if name is not None)
     edges = edges_ns(_extent(inputs), inputs.settings.interval_s)
     origin = int(edges[0])
-    read = {name: read_engine(inputs.points, name, origin) for name in engines}
+    since = _metered_since(inputs)
+    read = {name: read_engine(inputs.points, name, origin, since) for name in engines}
     work = {name: work_of(inputs.attempts, name, origin) for name in engines}
     legs = read_legs(inputs.jobs, origin)
     return _Site(inputs, edges, (edges - origin) / 1e9, read, work, _hosts(inputs.points), legs)
@@ -86,6 +88,13 @@ def _extent(inputs: LedgerInputs) -> tuple[int, int]:
     earliest, latest = begin - HISTORY_LIMIT_NS, end + HISTORY_LIMIT_NS
     first, last = times["min"] or begin, times["max"] or end
     return min(begin, max(first, earliest)), max(end, min(last, latest))
+
+
+def _metered_since(inputs: LedgerInputs) -> int:
+    """The first reading of energy, not before the history that callers read whole: single older points may be there."""
+    points = inputs.points
+    metered = points.filter(pc.equal(points["metric"], instruments.HW_ENERGY.name))["time_ns"]
+    return max(pc.min(metered).as_py() or 0, inputs.window_ns[0] - HISTORY_NS)
 
 
 def _attribute_device(site: _Site, device: Device, rows: Rows) -> None:

@@ -22,10 +22,13 @@ class Engine:
     present: tuple[bool, ...]  # per component: whether the engine counts it
 
 
-def read_engine(points: pa.Table, name: str, origin_ns: int) -> Engine:
-    """The counters of engine ``name`` among ``points``, on the export times of its first counter."""
+def read_engine(points: pa.Table, name: str, origin_ns: int, since_ns: int) -> Engine:
+    """The counters of engine ``name`` among ``points``, on the export times of its first counter.
+
+    ``points`` are all of its points from ``since_ns`` on; what began after it began at 0 (``series``).
+    """
     own = points.filter(pc.equal(points["engine"], name))
-    counters = {metric: _counter(own, metric, origin_ns) for metric in (*COUNTERS, RUNNING_STEPS, GENERATED)}
+    counters = {metric: _counter(own, metric, origin_ns, since_ns) for metric in (*COUNTERS, RUNNING_STEPS, GENERATED)}
     generated = not counters[COUNTERS[DECODE]].covers and counters[GENERATED].covers
     if generated:
         counters[COUNTERS[DECODE]] = counters[GENERATED]
@@ -58,5 +61,6 @@ def _wide(counter: Series, times: Floats) -> np.ndarray[tuple[int], np.dtype[np.
     return np.asarray(holes[np.clip(last[1:], 0, size)] > holes[np.clip(first[:-1], 0, size)])
 
 
-def _counter(points: pa.Table, metric: str, origin_ns: int) -> Series:
-    return series(points.filter(pc.equal(points["metric"], metric)), origin_ns)
+def _counter(points: pa.Table, metric: str, origin_ns: int, since_ns: int) -> Series:
+    own = points.filter(pc.equal(points["metric"], metric))
+    return series(own, origin_ns, since_ns=since_ns, from_nothing=True)

@@ -59,6 +59,8 @@ class LedgerInputs:
 
 MARGIN_S: Final = 5.0
 """How far beyond the window an attempt can still claim in it: counters place work to one export period."""
+HISTORY_NS: Final = 900_000_000_000
+"""How long before the window callers read all points, for constants and idle power; single older ones may be there."""
 HISTORY_LIMIT_NS: Final = 3_600_000_000_000
 """How far outside the window points still count as evidence for idle power and constants."""
 

@@ -88,7 +88,9 @@ def _cpu_shares(device: Device, points: pa.Table, claimants: Claimants, edges: F
     """
     host = series(of_host(points, instruments.HOST_CPU_TIME.name, device.host), device.origin_ns)
     every = of_host(points, instruments.PROCESS_CPU_TIME.name, device.host)
-    mine = [series(every.filter(pc.equal(every["engine"], engine)), device.origin_ns) for engine in claimants.engines]
+    since_ns = device.origin_ns + round(device.energy.times[0] * 1e9)
+    own = [every.filter(pc.equal(every["engine"], engine)) for engine in claimants.engines]
+    mine = [series(points, device.origin_ns, since_ns=since_ns) for points in own]
     sent = any(one.covers for one in mine)
     if not host.covers or not (sent or claimants.legs):
         return None

@@ -108,20 +108,56 @@ class Series:
         return self.shape.covers(self.times[pair], self.times[pair + 1], widest(self.times))
 
 
-def series(points: pa.Table, origin_ns: int, power: pa.Table | None = None, *, counts_on: bool = True) -> Series:
+def series(
+    points: pa.Table,
+    origin_ns: int,
+    power: pa.Table | None = None,
+    *,
+    counts_on: bool = True,
+    since_ns: int | None = None,
+    from_nothing: bool = False,
+) -> Series:
     """The series of one counter from its data points (``time_ns``, ``start_ns``, ``value``), in any order.
 
     Points sent twice count once. ``power``: points of the device's power of the moment. ``counts_on``: see ``Series``.
+    ``since_ns``: a counter that says it began after that moment stood at 0 when it began; ``from_nothing``: and one
+    whose first reading is 0 has counted nothing since then.
     """
     times_ns, starts_ns, values = (_numbers(points, name) for name in ("time_ns", "start_ns", "value"))
     order = np.lexsort((values, times_ns))
     order = order[np.append(np.diff(times_ns[order]) > 0, True)] if len(order) else order
-    times = (times_ns[order] - origin_ns) / 1e9
-    steps, gaps = np.diff(values[order]), np.diff(times)
-    broken = (steps < 0) | (np.diff(starts_ns[order]) != 0)
-    rebased = np.concatenate([np.zeros(min(1, len(order))), np.cumsum(np.where(broken, 0.0, steps))])
+    times_ns, starts_ns, values = times_ns[order], starts_ns[order], values[order]
+    if since_ns is not None and len(order):
+        times_ns, starts_ns, values = _with_beginnings(times_ns, starts_ns, values, since_ns, from_nothing)
+    times = (times_ns - origin_ns) / 1e9
+    steps, gaps = np.diff(values), np.diff(times)
+    broken = (steps < 0) | (np.diff(starts_ns) != 0)
+    rebased = np.concatenate([np.zeros(min(1, len(times))), np.cumsum(np.where(broken, 0.0, steps))])
     shape = None if power is None else _shape(power, origin_ns)
-    return Series(times.astype(np.float64), rebased, broken, gaps > widest(times), shape, counts_on)
+    wide = gaps > widest(times)
+    if since_ns is not None:
+        wide &= broken | (steps > 0)  # what did not count in a hole did nothing in it
+    return Series(times.astype(np.float64), rebased, broken, wide, shape, counts_on)
+
+
+def _with_beginnings(
+    times_ns: Any, starts_ns: Any, values: Any, since_ns: int, from_nothing: bool
+) -> tuple[Any, Any, Any]:
+    """Readings of 0 where a counter began: after the last reading before it, and not before ``since_ns``.
+
+    Before the first beginning there was nothing that it could have counted. A beginning at its first reading says that
+    nobody knows since when it counted (OTLP's unknown start time).
+    """
+    first = np.append(True, np.diff(starts_ns) != 0)
+    before = np.append(since_ns - 1, times_ns[:-1])
+    told = np.flatnonzero(first & (starts_ns > before) & (times_ns - starts_ns > BESIDE_S * 1e9))
+    begun = starts_ns[told]
+    times_ns, starts_ns = np.insert(times_ns, told, begun), np.insert(starts_ns, told, begun)
+    values = np.insert(values, told, np.zeros(len(told)))
+    alone = bool(len(told) and told[0] == 0) or (from_nothing and values[0] == 0)
+    if alone and times_ns[0] > since_ns:
+        return np.append(since_ns, times_ns), np.append(starts_ns[0], starts_ns), np.append(0.0, values)
+    return times_ns, starts_ns, values
 
 
 def widest(times: Floats) -> float:

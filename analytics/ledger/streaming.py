@@ -1,7 +1,7 @@
 """Attributes a long stretch of time window by window, so that memory holds one window whatever the length.
 
 Every window is one call of ``attribute``, which is what settling makes for the minutes it touches: there is no second
-path. A window sees the points of HISTORY_S before it (constants, idle power) and attempts within MARGIN_S of it, so
+path. A window sees the points of HISTORY_NS before it (constants, idle power) and attempts within MARGIN_S of it, so
 that requests that cross its edges are charged in both, for what they did in each. With the same constants, windows
 together give the rows that one call would give; constants are found anew in each.
 """
@@ -12,9 +12,8 @@ from typing import Final
 import pyarrow as pa
 
 from analytics.ledger.attribution import attribute
-from analytics.ledger.inputs import MARGIN_S, LedgerInputs, LedgerResult, LedgerSettings
+from analytics.ledger.inputs import HISTORY_NS, MARGIN_S, LedgerInputs, LedgerResult, LedgerSettings
 
-HISTORY_S: Final = 900.0
 WINDOW_S: Final = 6 * 3600.0
 SECOND_NS: Final = 1_000_000_000
 
@@ -27,12 +26,12 @@ def attribute_windows(
 ) -> Iterator[LedgerResult]:
     """Results of the windows of ``span_ns`` in order; constants of one window are handed on to the next."""
     begin, end = span_ns
-    step, margin, history = (round(seconds * SECOND_NS) for seconds in (window_s, MARGIN_S, HISTORY_S))
+    step, margin = (round(seconds * SECOND_NS) for seconds in (window_s, MARGIN_S))
     models: pa.Table | None = None
     for low in range(begin, end, step):
         high = min(low + step, end)
         near = attempts(low - margin, high + margin)
-        inputs = LedgerInputs(points(low - history, high + margin), near, (low, high), models, settings=settings)
+        inputs = LedgerInputs(points(low - HISTORY_NS, high + margin), near, (low, high), models, settings=settings)
         result = attribute(inputs)
         models = result.step_models if result.step_models.num_rows else models
         yield result

@@ -9,14 +9,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics.ledger.inputs import HISTORY_LIMIT_NS, MARGIN_S
+from analytics.ledger.inputs import HISTORY_LIMIT_NS, HISTORY_NS, MARGIN_S
 from collector.settling.buckets import Buckets, buckets_of, runs_of
 from conventions import instruments
 from store.writing import Store
 
 SECOND_NS: Final = 1_000_000_000
 MARGIN_NS: Final = round(MARGIN_S * SECOND_NS)
-HISTORY_NS: Final = 900 * SECOND_NS  # before what is being settled: constants and idle power are found on it
 ENERGY: Final = instruments.HW_ENERGY.name
 COUNTERS: Final = [
     ENERGY,

@@ -90,6 +90,7 @@ async def serve(name: str, options: EngineSettings) -> None:
     engine, intake = build(options, name, tokenizer, service.deliver)
     service.attach(engine)
     instruments.export(emitted.meter, engine.counters)
+    emitted.report()
     desk = Desk(service, tokenizer, emitted.tracer, name, intake.model)
     engine.start()
     try:

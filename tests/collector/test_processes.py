@@ -83,8 +83,8 @@ def test_a_restarted_engine_counts_anew_and_nothing_is_said_between() -> None:
     process, _ = start(port)
     try:
         again = watched.read()[0]
-        assert again.value == 0.0
         assert again.start_ns > first.time_ns, "a reader must see that the counter began anew"
+        assert 0.0 < again.value <= (again.time_ns - again.start_ns) / 1e9, "what it used before it was found is in it"
         say(process)
         assert hear(process) == "done"
         assert watched.read()[0].start_ns == again.start_ns

@@ -158,6 +158,13 @@ def of_engine(points: pa.Table, engine: str) -> pa.Table:
     return pc.and_(cpu, pc.fill_null(pc.equal(points["engine"], engine), False))
 
 
+def found_late(points: pa.Table, engine: str, second: int) -> pa.Table:
+    """``points`` in which nobody knew of the CPU time of ``engine`` before ``second``, nor since when it counts."""
+    late = points.filter(pc.invert(pc.and_(pa.array(at_s(points) < second), of_engine(points, engine))))
+    starts = pc.if_else(of_engine(late, engine), DAY_NS + second * SECOND, late["start_ns"])
+    return late.set_column(late.column_names.index("start_ns"), "start_ns", starts)
+
+
 def joules_by_engine(result: LedgerResult) -> dict[str | None, float]:
     rows = result.intervals.group_by("engine").aggregate([("total_j", "sum")]).to_pylist()
     return {row["engine"]: row["total_j_sum"] for row in rows}
@@ -196,8 +203,7 @@ def test_the_energy_of_an_engine_whose_cpu_time_nobody_knows_is_called_nobodys_a
     """Its process is found after 10 s: until then what the other engine and jobs leave may be its or not."""
     host = two_engines()
     points = host.points()
-    late = points.filter(pc.invert(pc.and_(pa.array(at_s(points) < 10), of_engine(points, "one"))))
-    result = host.attributed(late)
+    result = host.attributed(found_late(points, "one", 10))
     rows = result.intervals.filter(pc.equal(result.intervals["unattributed_reason"], "unshared"))
     assert rows.num_rows == 5
     assert column_sum(rows, "unattributed_j") == pytest.approx(15.0 * (host.cores["one"][:10] + 0.5).sum(), rel=0.01)
