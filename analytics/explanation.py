@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from analytics.ledger.coverage import WHOLLY
 from analytics.ledger.errors import error_terms
 from conventions.errors import StoreError
 from conventions.units import JOULES_PER_KILOWATT_HOUR
@@ -101,6 +102,12 @@ class Explanation:
     parts: list[Part]
     models: list[Row]
     checks: list[Check]
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a part of the time that it ran was not metered, so that its joules are too few."""
+        coverage = self.request["energy_coverage"]
+        return coverage is not None and coverage < WHOLLY
 
     @property
     def components(self) -> dict[str, float]:

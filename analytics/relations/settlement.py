@@ -44,6 +44,7 @@ UNSETTLED_REQUEST_COLUMNS: Final = {
     "energy_se_j": pa.float64(),
     "energy_quality": pa.string(),
     **dict(zip(CHARGED.names, CHARGED.types, strict=True)),
+    "energy_coverage": pa.float64(),
 }
 
 
@@ -113,6 +114,7 @@ def _attempts(spans: pa.Table, calls: Calls, requests: pa.Table) -> pa.Table:
         "error_type": error,
         "energy_j": pa.nulls(len(outcome), pa.float64()),
         "energy_se_j": pa.nulls(len(outcome), pa.float64()),
+        "energy_coverage": pa.nulls(len(outcome), pa.float64()),
     }
     return pa.table(columns)
 

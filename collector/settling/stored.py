@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.charges.intervals import CHARGES
+from analytics.ledger.coverage import NEEDED
 from analytics.ledger.inputs import ATTEMPT_COLUMNS
 from analytics.ledger.rows import ATTEMPT_ENERGY
 from analytics.relations.settlement import BUCKET_NS
@@ -48,6 +49,11 @@ ENERGY: Final = f"""
       AND request_id IN (SELECT request_id FROM listed)"""
 STORED_CHARGES: Final = f"""
     SELECT device, started_at, total_j, {", ".join(CHARGES.names)} FROM energy_intervals
+    WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)"""
+
+
+STORED_INTERVALS: Final = f"""
+    SELECT DISTINCT {", ".join(NEEDED)} FROM energy_intervals
     WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)"""
 
 
@@ -119,6 +125,12 @@ class Stored:
         reach = pc.min_max(in_nanoseconds(kept["started_at"])).as_py()
         stored = self._store.query(STORED_CHARGES, {"low": reach["min"], "high": reach["max"]})
         return [elsewhere(stored, without)]
+
+    def intervals(self, attempts: pa.Table, without: Buckets) -> pa.Table:
+        """What was metered while ``attempts`` ran, outside the buckets ``without``."""
+        low, high = (pc.min_max(in_nanoseconds(attempts[name])).as_py() for name in ("started_at", "ended_at"))
+        bounds = {"low": (low["min"] or 0) - MARGIN_NS, "high": high["max"] or 0}
+        return elsewhere(self._store.query(STORED_INTERVALS, bounds), without)
 
     def models(self) -> pa.Table:
         """The constants fitted last."""

@@ -17,7 +17,8 @@ from analytics.charges.intervals import Charging, PerJoule, charged
 from analytics.charges.requests import with_cost, with_energy_charges, with_reported_cost
 from analytics.ledger import spending
 from analytics.ledger.attribution import attribute
-from analytics.ledger.inputs import LedgerInputs, LedgerResult
+from analytics.ledger.coverage import NEEDED, with_coverage
+from analytics.ledger.inputs import HISTORY_NS, LedgerInputs, LedgerResult
 from analytics.ledger.requests import QUALITIES, with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
 from analytics.relations.settlement import BUCKET_NS
@@ -25,7 +26,7 @@ from collector.footprint import release_memory
 from collector.settling import jobs
 from collector.settling.buckets import Buckets, Runs, sharing_a_wide_one, start_buckets
 from collector.settling.parts import settled
-from collector.settling.points import HISTORY_NS, MARGIN_NS, points_of
+from collector.settling.points import MARGIN_NS, points_of
 from collector.settling.stored import Stored, in_nanoseconds, placed
 from store.settled import Staging
 from store.writing import Store
@@ -105,6 +106,10 @@ class Touched:
         kept = self._stored.energy(attempts, self._buckets, self._energy_buckets)
         every = pa.concat_tables([mine, kept])
         requests, attempts = with_energy(requests, attempts, every, *self._qualities())
+        if self._ledger:
+            stored = self._stored.intervals(attempts, self._energy_buckets)
+            every_interval = pa.concat_tables([self._intervals.select(NEEDED), stored.select(NEEDED)])
+            requests, attempts = with_coverage(requests, attempts, every_interval)
         if self._ledger and self._charging:
             charges = self._stored.charges(kept, self._energy_buckets)
             rates = PerJoule(pa.concat_tables([*charges, self._intervals], promote_options="default"))

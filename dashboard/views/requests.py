@@ -5,6 +5,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
+from analytics.ledger.coverage import WHOLLY
 from analytics.reports.quantities import UNKNOWN, quantity
 from dashboard import data, page
 from dashboard.selection import Selection
@@ -71,7 +72,7 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
         tokens=[tokens(*pair) for pair in zip(found["input_tokens"], found["output_tokens"], strict=True)],
         ttft_ms=found["ttft_s"] * 1000.0,
         e2e_ms=found["e2e_s"] * 1000.0,
-        energy=[joules(*pair) for pair in zip(found["energy_j"], found["energy_se_j"], strict=True)],
+        energy=_energies(found),
         co2e=[grams(*pair) for pair in zip(found["co2e_g"], found["grid_estimated"], strict=True)],
         cost_text=[money(*pair) for pair in zip(found["cost"], found["currency"], strict=True)],
         quality=found["energy_quality"],
@@ -84,15 +85,25 @@ def status(success: bool, error_type: str | None) -> str:
     return "✓ ok" if success else f"✕ {error_type or 'failed'}"
 
 
-def joules(value: float | None, error: float | None) -> str:
-    """Energy with its standard error in the same unit."""
+def joules(value: float | None, error: float | None, coverage: float | None = None) -> str:
+    """Energy with its standard error in the same unit; where a part of its time was not metered, of how much it is."""
     if value is None or pd.isna(value):
         return UNKNOWN
-    return (
-        quantity(value, "J")
-        if error is None or pd.isna(error) or not error
-        else f"{quantity(value, 'J')} ± {quantity(error, 'J')}"
-    )
+    known = quantity(value, "J")
+    if error is not None and not pd.isna(error) and error:
+        known = f"{known} ± {quantity(error, 'J')}"
+    if coverage is None or pd.isna(coverage) or coverage >= WHOLLY:
+        return known
+    return f"{known} · {_percent(coverage)} metered"
+
+
+def _percent(share: float) -> str:
+    """Of something that is not whole: never 100."""
+    return f"{min(share, 0.99):.0%}"
+
+
+def _energies(rows: pd.DataFrame) -> list[str]:
+    return [joules(*one) for one in zip(rows["energy_j"], rows["energy_se_j"], rows["energy_coverage"], strict=True)]
 
 
 def grams(value: float | None, estimated: bool | None) -> str:
@@ -156,7 +167,7 @@ def _attempts(request: Any) -> None:
     if tries.empty:
         st.markdown("**No attempt**: it never reached an engine.")
         return
-    shown = tries.assign(energy=[joules(*pair) for pair in zip(tries["energy_j"], tries["energy_se_j"], strict=True)])
+    shown = tries.assign(energy=_energies(tries))
     st.markdown("**Attempts**")
     st.dataframe(
         shown,
@@ -176,7 +187,7 @@ def _columns() -> dict[str, Any]:
         "tokens": text("Tokens in → out"),
         "ttft_ms": number("TTFT ms", format="%.1f"),
         "e2e_ms": number("E2E ms", format="%.0f"),
-        "energy": text("Energy ± s.e."),
+        "energy": text("Energy ± s.e.", help="Joules of the time that was metered; where that is not all, how much"),
         "co2e": text("CO2e", help="Operational, of its active joules; ≈ where the factor is not of that moment"),
         "cost_text": text("Cost"),
         "quality": text("Provenance"),

@@ -19,5 +19,6 @@ CREATE TABLE IF NOT EXISTS {name} (
     exit_skipped         DOUBLE,             -- decoded positions' worth of layers that early exit left out
     error_type           VARCHAR,
     energy_j             DOUBLE,
-    energy_se_j          DOUBLE
+    energy_se_j          DOUBLE,
+    energy_coverage      DOUBLE              -- share of its running time that was metered; below 1 energy_j is of a part
 );

@@ -58,6 +58,7 @@ def _plain(found: "Explanation") -> dict[str, Any]:
         "request": found.request,
         "joules": found.request["energy_j"],
         "se_j": found.request["energy_se_j"],
+        "coverage": found.request["energy_coverage"],
         "components": found.components,
         "methods": {name: {"joules": joules, "why": METHODS.get(name)} for name, joules in found.methods.items()},
         "idle_beside_j": found.idle_beside_j,
@@ -98,6 +99,9 @@ def _show_request(console: "Console", found: "Explanation") -> None:
         console.print("[bold]no joules[/]: nothing was metered where it ran (tokenjoule doctor says what is read)")
     else:
         console.print(f"[bold]{_number(row['energy_j'])} J[/] {error} (one standard error), {row['energy_quality']}")
+        if found.is_partial:
+            console.print(f"[bold]of a part[/]: {row['energy_coverage']:.1%} of the time it ran was metered, and the"
+                          " joules and their error are of that time; the rest is not known")  # fmt: skip
 
 
 def _show_intervals(console: "Console", found: "Explanation") -> None:
