@@ -21,11 +21,15 @@ from analytics.reports.footprint import Charge
 from analytics.reports.headline import Number
 from analytics.together import Question
 from store import reading
+from store.reading import Reader
 
 DEFAULT_ADDRESS: Final = "http://127.0.0.1:4318"
 TTL_S: Final = 8
 HISTORY: Final = timedelta(days=400)
 TIMEOUT_S: Final = 15.0
+MAX_AGE_S: Final = 2
+"""What was acknowledged so lately may be missing from a page that keeps its answers for ``TTL_S``. No statement of it
+waits then for what arrives, and none makes the collector commit before its time."""
 BURN_STEPS: Final = 6
 
 LATEST = """
@@ -75,7 +79,7 @@ def configuration() -> Path | None:
 
 def query(url: str, sql: str, **parameters: Any) -> pd.DataFrame:
     """Rows of one statement. The reader is closed at once, so that a file is not kept from its owner."""
-    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+    with _reader(url) as reader:
         found: pd.DataFrame = reader.query(sql, parameters).to_pandas()
     return found
 
@@ -91,7 +95,7 @@ def latest(url: str) -> datetime | None:
 @st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
 def jobs(url: str, window: Window) -> pd.DataFrame:
     """Training and batch jobs that were heard of in the window, newest first."""
-    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+    with _reader(url) as reader:
         return pd.DataFrame(job_report.listed(reader, window))
 
 
@@ -107,7 +111,7 @@ def overview(
     url: str, window: Window, filters: Filters, bucket_s: int
 ) -> tuple[list[Number], pd.DataFrame, list[Charge]]:
     """Headline numbers with their course and the period before; energy by bucket; carbon and cost where known."""
-    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+    with _reader(url) as reader:
         found = reports.overview(reader, window, bucket_s, filters)
     return found.numbers, _aware(found.energy.to_pandas()), found.charges
 
@@ -122,7 +126,7 @@ def metrics(
     bucket_s: int | None = None,
 ) -> dict[str, pd.DataFrame]:
     """One frame per metric, as ``analytics.metric.run`` answers it; buckets are aware of UTC."""
-    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+    with _reader(url) as reader:
         found = together.answers(reader, [Question(name, window, by, filters, bucket_s) for name in names])
     return {name: _aware(rows.to_pandas()) for name, rows in zip(names, found, strict=True)}
 
@@ -156,8 +160,12 @@ def burns(url: str, config: Path | None, window: Window) -> list[list[BudgetStat
     if not budgets:
         return []
     moments = [window.start + timedelta(seconds=window.seconds * step / BURN_STEPS) for step in range(BURN_STEPS + 1)]
-    with reading.open(url, timeout_s=TIMEOUT_S) as reader:
+    with _reader(url) as reader:
         return [[status(reader, budget, at) for at in moments] for budget in budgets]
+
+
+def _reader(url: str) -> Reader:
+    return reading.open(url, timeout_s=TIMEOUT_S, max_age_s=MAX_AGE_S)
 
 
 def _bounds(window: Window) -> dict[str, str]:

@@ -38,17 +38,19 @@ class Reader(Protocol):
     ) -> None: ...
 
 
-def open(url: str, *, token: str | None = None, timeout_s: float = 60.0) -> Reader:
+def open(url: str, *, token: str | None = None, timeout_s: float = 60.0, max_age_s: int = 0) -> Reader:
     """A reader of ``duckdb:///path`` (a directory or file that nobody owns) or ``http://host:port`` (the collector).
 
-    ``token`` is sent as a bearer token over HTTP. Raises ``StoreLocked`` when the file is in use, ``StoreError`` when
+    ``token`` is sent as a bearer token over HTTP. An answer holds everything that the collector acknowledged before it
+    was asked, for which a statement may wait; with ``max_age_s``, everything acknowledged so many seconds before, which
+    is there already. Raises ``StoreLocked`` when the file is in use, ``StoreError`` when
     there is none or the URL is of neither kind.
     """
     parts = urlsplit(url)
     if parts.scheme == "duckdb":
         return LocalReader(Path(parts.netloc + parts.path))
     if parts.scheme in ("http", "https") and parts.hostname:
-        return RemoteReader(url, token=token, timeout_s=timeout_s)
+        return RemoteReader(url, token=token, timeout_s=timeout_s, max_age_s=max_age_s)
     raise StoreError(f"cannot read {url!r}: use duckdb:///PATH or http://HOST:PORT")
 
 

@@ -19,10 +19,12 @@ _STALE = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError,
 class RemoteReader:
     """A reader over HTTP. Threads share a small pool of kept-alive connections, one per query in flight."""
 
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0, max_age_s: int = 0) -> None:
         self._url = url
         self._parts = urlsplit(url)
         self._headers = {"Content-Type": "application/json"}
+        if max_age_s:
+            self._headers["Cache-Control"] = f"max-age={max_age_s}"
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._timeout_s = timeout_s

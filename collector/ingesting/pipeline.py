@@ -111,9 +111,12 @@ class Pipeline:
         """Spool rows that were made here."""
         return self.submit(record_of_rows(relation, table, OURSELVES, time.time_ns()))
 
-    def caught_up(self) -> "Future[None]":
-        """Resolved when all that was acknowledged before this call is in the store; fails when it takes nothing."""
-        return self._storer.caught_up()
+    def caught_up(self, max_age_s: float = 0.0) -> "Future[None]":
+        """Resolved when all that was acknowledged before this call is in the store; fails when it takes nothing.
+
+        With ``max_age_s``: all that was acknowledged so long before it.
+        """
+        return self._storer.caught_up(max_age_s)
 
     def tap(self, metrics: frozenset[str]) -> Tap:
         """From now on, the points of ``metrics`` whose rows are made for the store, in the order of arrival."""

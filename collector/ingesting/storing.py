@@ -70,6 +70,8 @@ class Storer:
         self._rows = 0  # of the entries
         self._made: deque[_Group] = deque()  # at most what is made of one gathering
         self._last = self._stored_until = 0  # sequence numbers of the newest entry, and of the newest that is stored
+        self._gathered = 0  # of the newest that a commit is being made of
+        self._added: deque[tuple[float, int]] = deque()  # when entries were added up to which number, while not stored
         self._asked: list[tuple[int, Future[None]]] = []  # who wants to see everything up to a sequence number
         self._trouble = ""
         self._closing = self._decoded = self._leaving = False
@@ -98,22 +100,34 @@ class Storer:
             self._entries.extend(entries)
             self._rows += sum(entry.head.rows for entry in entries)
             self._last = entries[-1].sequence
+            self._added.append((time.monotonic(), self._last))
             if was_idle or (self._wanted() and not was_wanted):  # else all threads wake for nothing
                 self._changed.notify_all()
 
-    def caught_up(self) -> "Future[None]":
-        """Resolved when all that was added before this call is stored; fails when the store does not take it."""
+    def caught_up(self, max_age_s: float = 0.0) -> "Future[None]":
+        """Resolved when all that was added before this call is stored; fails when the store does not take it.
+
+        Who is content without the last ``max_age_s`` waits for what was added before them only.
+        """
         asked: Future[None] = Future()
         asked.set_running_or_notify_cancel()  # who leaves is told all the same, and ends nothing
         with self._changed:
-            if self._stored_until >= self._last:
+            wanted = self._last_added(max_age_s)
+            if self._stored_until >= wanted:
                 asked.set_result(None)
             elif self._trouble or not self.alive:
                 asked.set_exception(StoreError(self._trouble or STOPPED))
             else:
-                self._asked.append((self._last, asked))
+                self._asked.append((wanted, asked))
                 self._changed.notify_all()
         return asked
+
+    def _last_added(self, before_s: float) -> int:
+        """The number of the newest entry that was added at least so long ago, or of one that is stored."""
+        if before_s <= 0:
+            return self._last
+        until = time.monotonic() - before_s
+        return max((number for moment, number in self._added if moment <= until), default=self._stored_until)
 
     def close(self, grace_s: float) -> None:
         """Store what was added, for up to ``grace_s``, and end the threads. What is left stays in the spool."""
@@ -157,10 +171,13 @@ class Storer:
                 group.append(self._entries.popleft())
                 rows, nbytes = rows + head.rows, nbytes + head.weight
             self._rows -= rows
+            self._gathered = group[-1].sequence if group else self._gathered
             return group
 
     def _wanted(self) -> bool:
-        return bool(self._asked) or self._rows >= min(GROUP_ROWS, self._limit)
+        """Whether there is a full commit, or somebody waits for what no commit has yet: it takes all waits at once."""
+        awaited = max((number for number, _ in self._asked), default=0) > self._gathered
+        return awaited or self._rows >= min(GROUP_ROWS, self._limit)
 
     def _make(self, entries: list[Entry]) -> list[_Group]:
         """Rows of all ``entries`` together; if that fails, of each alone, so that one does not spoil the others."""
@@ -249,3 +266,5 @@ class Storer:
             else:
                 left.append((sequence, asked))
         self._asked = left
+        while self._added and self._added[0][1] <= self._stored_until:
+            self._added.popleft()

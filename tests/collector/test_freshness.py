@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from collector.answering import freshness
 from collector.answering.freshness import after_all, after_most
 from conventions.errors import StoreError
+from store import reading
 from tests.collector.payloads import span, traces
 from tests.collector.running_collector import Start
 
@@ -21,11 +22,13 @@ class Behind:
 
     def __init__(self, how: Exception | None, ever: bool = True) -> None:
         self.asked = 0
+        self.max_age_s = -1.0
         self._how = how
         self._ever = ever
 
-    def caught_up(self) -> "Future[None]":
+    def caught_up(self, max_age_s: float) -> "Future[None]":
         self.asked += 1
+        self.max_age_s = max_age_s
         future: Future[None] = Future()
         if self._how:
             future.set_exception(self._how)
@@ -69,6 +72,29 @@ def test_who_may_not_read_does_not_make_the_store_hurry() -> None:
     asking.get("/whole")
     asking.get("/most")
     assert pipeline.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        *[("max-age=2", 2.0), ("no-transform, Max-Age=30", 30.0), ('max-age="5" , x', 5.0), ("max-age=0", 0.0)],
+        *[("", 0.0), ("max-age=", 0.0), ("max-age=-1", 0.0), ("max-age=soon", 0.0), ("s-max-age=2", 0.0)],
+    ],
+)
+def test_a_request_may_say_how_old_its_answer_may_be(said: str, seconds: float) -> None:
+    pipeline = Behind(None)
+    client(pipeline).get("/most", headers={"cache-control": said})
+    assert pipeline.max_age_s == seconds
+    client(pipeline).get("/whole", headers={"cache-control": said})
+    assert pipeline.max_age_s == 0.0, "settling and backups leave nothing out"
+
+
+def test_a_reader_that_takes_old_answers_says_so(start: Start) -> None:
+    collector = start()
+    collector.post("/v1/traces", traces([span(1)]))
+    with reading.open(collector.url, max_age_s=3600) as reader:
+        assert reader.query("SELECT count(*) AS n FROM spans")["n"].to_pylist() in ([0], [1])
+    assert collector.query("SELECT count(*) FROM spans") == [[1]]
 
 
 def test_every_read_sees_what_was_answered_before(start: Start) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from collector.counters import Counters
+from collector.ingesting import storing
 from collector.ingesting.pipeline import Pipeline
 from collector.settings import QueueSettings
 from collector.spool.records import Head, Record
@@ -98,6 +99,35 @@ def test_what_waits_is_acknowledged_and_written_in_few_transactions(tmp_path: Pa
         pipeline.caught_up().result(10)
     assert store.numbers == [0, *range(100, 200)]
     assert len(store.commits) <= 4
+
+
+def test_who_waits_for_a_commit_under_way_hurries_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each request that comes meanwhile would be a transaction of its own, for as long as somebody asks."""
+    monkeypatch.setattr(storing, "LINGER_S", 60.0)
+    store = Store()
+    with running(store, tmp_path) as pipeline:
+        store.gate.clear()
+        pipeline.submit(record(0)).result(10)
+        waiting = pipeline.caught_up()
+        assert store.entered.wait(10)
+        for number in range(100, 130):
+            pipeline.submit(record(number)).result(10)
+        store.gate.set()
+        waiting.result(10)
+        pipeline.caught_up().result(10)
+    assert store.commits == [[0], list(range(100, 130))]
+
+
+def test_who_is_content_without_the_newest_waits_for_what_is_older(tmp_path: Path) -> None:
+    store = Store()
+    with running(store, tmp_path) as pipeline:
+        hold(store, pipeline)
+        pipeline.caught_up(3600.0).result(10)
+        until(lambda: not pipeline.caught_up(0.001).done())
+        waiting = pipeline.caught_up(0.001)
+        store.gate.set()
+        waiting.result(10)
+        assert store.numbers == [0]
 
 
 def test_one_commit_takes_a_bounded_number_of_rows(tmp_path: Path) -> None:
