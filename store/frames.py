@@ -7,12 +7,20 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from conventions.errors import StoreError
+
 _INT64_LIMIT = 2**63 - 1
 
 
 def drain(result: duckdb.DuckDBPyConnection) -> pa.Table:
-    """All rows of ``result``; afterwards the connection may run its next statement (DuckDB 2.0 streams results)."""
-    return plain(result.to_arrow_reader().read_all())
+    """All rows of ``result``; afterwards the connection may run its next statement (DuckDB 2.0 streams results).
+
+    Raises ``StoreError`` for a statement that fails after its first rows: of that Arrow tells, and not DuckDB.
+    """
+    try:
+        return plain(result.to_arrow_reader().read_all())
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"query: {error}") from error
 
 
 def plain(table: pa.Table) -> pa.Table:

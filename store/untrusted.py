@@ -64,6 +64,8 @@ class UntrustedQuery:
                 yield from self._bounded(reader)
         except duckdb.Error as error:
             raise self._reason(error) from error
+        except (pa.ArrowException, OSError) as error:  # failed after its first rows, or a type that Arrow lacks
+            raise self._reason(error) from error
         finally:
             timer.cancel()
             self._cursor.close()
@@ -100,7 +102,7 @@ class UntrustedQuery:
         if self._expired.is_set() or self._cancelled.is_set():
             raise self._stopped()
 
-    def _reason(self, error: duckdb.Error) -> QueryRefused:
+    def _reason(self, error: Exception) -> QueryRefused:
         if self._expired.is_set() or self._cancelled.is_set():
             return self._stopped()
         return QueryRefused(str(error))

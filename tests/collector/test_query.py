@@ -78,6 +78,28 @@ def test_csv_has_a_header_and_nested_values_as_json(url: str) -> None:
     assert answer.headers["content-type"].startswith("text/csv")
 
 
+def test_intervals_are_iso_8601_in_every_text(url: str) -> None:
+    sql = "SELECT INTERVAL '14 months 3 days' AS a, INTERVAL '-90.5 seconds' AS b, INTERVAL '0 s' AS c, 'x'::BLOB AS d"
+    told = ["P14M3D", "PT-90.5S", "PT0S", "eA=="]
+    assert ask(url, sql, format="json").json()["rows"] == [told]
+    assert list(csv.reader(io.StringIO(ask(url, sql, format="csv").text)))[1] == told
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT ['infinity'::TIMESTAMP] AS x", "SELECT [DATE '0044-03-15 (BC)'] AS x", "SELECT union_value(n := 2)"]
+)
+def test_what_a_format_cannot_hold_is_400_with_the_remedy(url: str, sql: str, form: str) -> None:
+    answer = ask(url, sql, format=form)
+    assert answer.status_code == 400
+    assert "cast" in answer.json()["error"] or "sparse_union" in answer.json()["error"]
+
+
+def test_a_statement_that_fails_after_its_first_rows_is_400(url: str) -> None:
+    answer = ask(url, "SELECT CASE WHEN i = 300000 THEN error('boom') ELSE 'a' END FROM range(400000) t(i)")
+    assert (answer.status_code, "boom" in answer.json()["error"]) == (400, True)
+
+
 def test_no_rows_are_an_answer_in_every_format(url: str) -> None:
     assert [ask(url, "SELECT 1 WHERE false", format=name).status_code for name in ("arrow", "json", "csv")] == [200] * 3
 
@@ -89,7 +111,13 @@ def test_a_refused_statement_is_400_with_the_reason(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "named"), [(b"{", "body"), (b'{"sql": 1}', "sql"), (b'{"sql": "SELECT 1", "format": "xml"}', "format")]
+    ("body", "named"),
+    [
+        (b"{", "body"),
+        (b'{"sql": "SELECT \xed\xa0\x80"}', "body"),
+        (b'{"sql": 1}', "sql"),
+        (b'{"sql": "SELECT 1", "format": "xml"}', "format"),
+    ],
 )
 def test_a_wrong_body_is_400_naming_the_field(url: str, body: bytes, named: str) -> None:
     answer = httpx.post(f"{url}/v1/query", content=body)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conventions.errors import QueryRefused
+from conventions.errors import QueryRefused, StoreError
 from store.limits import Limits, QueryCancelled, TimeLimitExceeded
 from store.writing import Store
 from tests.store.store_samples import NOON_NS, requests, spans
@@ -70,6 +70,7 @@ def test_reading_public_relations_is_allowed(seeded: Store, sql: str) -> None:
         "FROM query('DELETE FROM manifest')",
         "FROM query_table('requests')",
         "FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
+        "SELECT json_serialize_plan('SELECT current_setting(''temp_directory'')', optimize := true)",
         # settings, paths, catalog
         "FROM duckdb_settings()",
         "FROM duckdb_databases()",
@@ -121,6 +122,18 @@ def test_everything_else_is_refused_with_a_reason(seeded: Store, sql: str) -> No
     with pytest.raises(QueryRefused, match=r"\w"):
         seeded.query_untrusted(sql.format(file=seeded.file))
     assert seeded.query("SELECT * FROM requests").num_rows == 5
+
+
+def test_no_macro_of_duckdbs_reads_its_catalog_for_a_statement(seeded: Store) -> None:
+    """What a macro expands to is not in the tree that is checked: a view with its paths was told."""
+    found = seeded.query(
+        "SELECT function_name AS name, len(any_value(parameters)) AS takes FROM duckdb_functions()"
+        " WHERE function_type = 'macro' AND macro_definition ILIKE '%select%from%' GROUP BY ALL"
+    ).to_pylist()
+    assert "pg_get_viewdef" in [one["name"] for one in found]
+    for one in found:
+        with pytest.raises(QueryRefused, match="is not allowed"):
+            seeded.query_untrusted(f"SELECT pg_catalog.{one['name']}({', '.join(['1'] * one['takes'])})")
 
 
 def test_the_transaction_is_read_only_even_for_what_the_parser_would_let_through(
@@ -219,6 +232,29 @@ def test_a_hostile_query_ends_and_appends_and_queries_go_on(tmp_path: Path, sql:
         assert len(refused) == 1
         assert appended
         assert store.query_untrusted("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [appended]
+
+
+LATE = "SELECT CASE WHEN i = 900000 THEN error('boom') ELSE 'a' END AS x FROM range(1000000) t(i)"
+
+
+def test_a_statement_that_fails_after_its_first_rows_is_refused_with_the_reason(seeded: Store) -> None:
+    with pytest.raises(QueryRefused, match="boom"):
+        seeded.query_untrusted(LATE)
+    with pytest.raises(StoreError, match="boom"):
+        seeded.query(LATE)
+
+
+def test_a_stream_past_its_time_is_stopped(seeded: Store) -> None:
+    with pytest.raises(TimeLimitExceeded, match=r"0\.3 s"):
+        seeded.query_untrusted(
+            "SELECT md5(i::VARCHAR) FROM range(1000000000) t(i)", limits=Limits(time_s=0.3, rows=10**9)
+        )
+
+
+@pytest.mark.parametrize("sql", ["SELECT union_value(num := 2)", "SELECT '2026-01-01'::VARIANT"])
+def test_a_type_that_arrow_lacks_is_refused(seeded: Store, sql: str) -> None:
+    with pytest.raises(QueryRefused, match=r"(?i)not implemented|unsupported|union"):
+        seeded.query_untrusted(sql)
 
 
 def test_a_cancelled_query_says_so_also_when_cancelled_before_it_began(seeded: Store) -> None:
