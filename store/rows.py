@@ -51,6 +51,8 @@ def _value(kind: pa.DataType, value: Any, where: str) -> Any:
         return _time(value, where)
     if pa.types.is_integer(kind):
         return _integer(kind, value, where)
+    if pa.types.is_list(kind):
+        return _list(kind, value, where)
     expected, name = _EXPECTED[str(kind)]
     if isinstance(value, bool) is not (bool in expected) or not isinstance(value, expected):
         raise RowError(f"{where}: expected {name}, got {type(value).__name__} {value!r}")
@@ -62,6 +64,12 @@ _EXPECTED: dict[str, tuple[tuple[type, ...], str]] = {
     "double": ((int, float), "a number"),
     "bool": ((bool,), "true or false"),
 }
+
+
+def _list(kind: pa.ListType, value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise RowError(f"{where}: expected a list, got {type(value).__name__} {value!r}")
+    return [_value(kind.value_type, item, f"{where}, item {index}") for index, item in enumerate(value)]
 
 
 def _integer(kind: pa.DataType, value: Any, where: str) -> int:

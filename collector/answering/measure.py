@@ -20,6 +20,8 @@ from store.limits import Limits
 from store.writing import Store
 
 MAX_BODY_BYTES: Final = 65_536
+NARROWEST_S: Final = 1e-6
+"""Of a time bucket: the store's times are whole microseconds."""
 
 
 class Chosen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,8 +70,8 @@ def measure_endpoint(
 def _statement(store: Store, asked: Question) -> tuple[str, dict[str, object]]:
     """SQL and parameters. Raises ``PluginError`` for an unknown metric, ``MalformedPayload`` for an empty window."""
     window = _window(asked)
-    if asked.bucket_s is not None and not asked.bucket_s > 0:
-        raise MalformedPayload(f"bucket_s must be positive, got {asked.bucket_s:g}")
+    if asked.bucket_s is not None and not asked.bucket_s >= NARROWEST_S:
+        raise MalformedPayload(f"bucket_s must be positive, a microsecond at least, got {asked.bucket_s:g}")
     chosen = Filters(asked.filters.tiers, asked.filters.tenants, asked.filters.models, asked.filters.runs)
     try:
         idling = Idling(asked.idle, asked.reservations)
@@ -89,4 +91,7 @@ def _window(asked: Question) -> Window:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    try:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise MalformedPayload(f"{moment.isoformat()} is out of range in UTC: ask for years 1 to 9999") from None

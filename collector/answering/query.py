@@ -74,7 +74,7 @@ def decoded(body: bytes, kind: type[Body]) -> Body:
     """``body`` as ``kind``. Raises ``MalformedPayload`` naming the field."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedPayload(f"body: {error}") from None
 
 

@@ -72,6 +72,8 @@ def test_the_measure_token_reads_metrics_and_runs_no_sql(store: Store, tmp_path:
         ({"by": ["user_id; DROP"]}, "by"),
         ({"end": QUESTION["start"]}, "empty"),
         ({"bucket_s": 0}, "bucket_s"),
+        ({"bucket_s": 1e-9}, "bucket_s"),
+        ({"start": "0001-01-01T00:00:00+14:00"}, "out of range"),
         ({"sql": "SELECT 1"}, "sql"),
     ],
 )

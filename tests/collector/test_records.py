@@ -96,6 +96,22 @@ def test_numbers_and_truth_values_are_told_apart(store: Store, pipeline: Pipelin
     assert "a number" in post(pipeline, "grid_intensity", {**row, "g_per_kwh": True}).json()["error"]
 
 
+def test_lists_are_checked_item_by_item(store: Store, pipeline: Pipeline) -> None:
+    names = ("b", "a_p", "a_px", "a_d", "a_c", "idle_w")
+    row = {
+        "fitted_at": "2026-11-20",
+        "engine": "e",
+        "device": "d",
+        "intervals": 5,
+        "method": "m",
+        **dict.fromkeys(names, 1.0),
+    }
+    assert post(pipeline, "step_models", {**row, "covariance": [1, 2.5, None]}).status_code == 200
+    assert store.query("SELECT covariance FROM step_models").to_pylist() == [{"covariance": [1.0, 2.5, None]}]
+    assert "item 1: expected a number" in post(pipeline, "step_models", {**row, "covariance": [1, "x"]}).json()["error"]
+    assert "expected a list" in post(pipeline, "step_models", {**row, "covariance": 1.0}).json()["error"]
+
+
 @pytest.mark.parametrize("relation", ["spans", "requests", "manifest", "run"])
 def test_only_append_only_relations_are_offered(store: Store, pipeline: Pipeline, relation: str) -> None:
     answer = post(pipeline, relation, RUN)
