@@ -23,10 +23,19 @@ class Options:
 
 def options(description: str | None) -> Options:
     """Command-line options that every page understands."""
+    return chosen(parser(description).parse_args())
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of them, to which a page may add its own."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a smaller scale, within a minute")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    arguments = parser.parse_args()
+    return parser
+
+
+def chosen(arguments: argparse.Namespace) -> Options:
+    """Those of every page."""
     return Options(arguments.quick, arguments.json)
 
 
