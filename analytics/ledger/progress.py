@@ -29,16 +29,17 @@ class Company:
         changes = np.concatenate([np.ones(len(work)), -np.ones(len(work))])[order]
         self.times = moments[order]
         running = np.maximum(np.cumsum(changes)[:-1], 0.0)
-        lengths = np.diff(clock.at(self.times))
+        self._steps = clock.at(self.times)
         shares = np.where(running > 0, 1.0 / np.maximum(running, 1.0), 0.0)
-        self._shared = np.concatenate([[0.0], np.cumsum(shares * lengths)])
+        self._shared = np.concatenate([[0.0], np.cumsum(shares * np.diff(self._steps))])
 
     def mean_share(self, begin: Floats, end: Floats) -> Floats:
         """Mean of 1/n over the steps in [begin, end); 0 where there are none."""
         if not len(self.times):
             return np.zeros_like(begin)
-        shared = np.interp(end, self.times, self._shared) - np.interp(begin, self.times, self._shared)
-        length = self._clock.at(end) - self._clock.at(begin)
+        first, last = self._clock.at(begin), self._clock.at(end)  # steps pass unevenly between two changes of company
+        shared = np.interp(last, self._steps, self._shared) - np.interp(first, self._steps, self._shared)
+        length = last - first
         return np.asarray(np.divide(shared, length, out=np.zeros_like(shared), where=length > 0))
 
 

@@ -42,7 +42,7 @@ def scout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_nobody_who_ran_while_a_process_stood_still_is_without_joules(scout: Running) -> None:
     asking, answered = threading.Event(), []
     until(lambda: sampled(scout, "process.cpu.time") >= 2)  # nobody knows what an engine used before it was found
-    callers = [threading.Thread(target=ask, args=(scout, asking, answered), daemon=True) for _ in range(2)]
+    callers = [threading.Thread(target=ask, args=(scout, asking, answered), daemon=True) for _ in range(4)]
     for caller in callers:
         caller.start()
     begun = sampled(scout)
