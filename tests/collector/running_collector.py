@@ -55,6 +55,12 @@ class RunningCollector:
         os.kill(self.process.pid, signal.SIGKILL)
         self._gone()
 
+    def ended(self, within_s: float) -> int:
+        """Wait until it has ended by itself; the exit code."""
+        self.process.wait(within_s)
+        self._gone()
+        return int(self.process.returncode)
+
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         if self.process.poll() is None:

@@ -8,7 +8,7 @@ PATIENCE_S = 60.0
 
 
 class Inside:
-    """The files by which the clock is set and threads are killed, in ``folder``."""
+    """The files by which the clock is set, and threads or the process are killed, in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -30,3 +30,13 @@ class Inside:
     def killed(self) -> bool:
         """Whether the thread is gone."""
         return (self._folder / "killed").exists()
+
+    def kill_at(self, place: str, moment: str) -> None:
+        """From now on the process ends by ``SIGKILL`` ``before`` or ``after`` the next call of ``module:function``."""
+        fresh = self._folder / "kill_at.new"
+        fresh.write_text(f"{place} {moment}")
+        fresh.replace(self._folder / "kill_at")
+        deadline = time.monotonic() + PATIENCE_S
+        while not (self._folder / "armed").exists():
+            assert time.monotonic() < deadline, f"{place} is not there"
+            time.sleep(0.05)

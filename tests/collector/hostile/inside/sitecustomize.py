@@ -1,15 +1,20 @@
 """Imported by Python at its start where this folder is on its path: lets a test set the clock of a collector's process
-and kill its threads, by files in the folder that ``TOKENJOULE_INSIDE`` names.
+and kill its threads or all of it, by files in the folder that ``TOKENJOULE_INSIDE`` names.
 
 ``clock`` holds the seconds by which the wall clock is wrong; monotonic clocks go on, as when a machine's clock is set.
- ``kill`` holds the name of a thread: it gets a ``SystemExit`` wherever it is, and ``killed`` says that it is gone.
+``kill`` holds the name of a thread: it gets a ``SystemExit`` wherever it is, and ``killed`` says that it is gone.
+``kill_at`` holds ``module:function`` and ``before`` or ``after``: the process gets a ``SIGKILL`` when that function is
+next called, or has done its work; ``armed`` says that it will.
 """
 
 import ctypes
 import os
+import signal
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(os.environ["TOKENJOULE_INSIDE"])
 LOOK_EVERY_S = 0.05
@@ -32,7 +37,26 @@ def _look() -> None:
                     )
             if all(thread.name != name for thread in threading.enumerate()):
                 (FOLDER / "killed").write_text(name)
+        if (FOLDER / "kill_at").exists() and not (FOLDER / "armed").exists():
+            _arm(*(FOLDER / "kill_at").read_text().split())
         time.sleep(LOOK_EVERY_S)
+
+
+def _arm(place: str, moment: str) -> None:
+    module, _, path = place.partition(":")
+    *owners, name = path.split(".")
+    owner: Any = sys.modules[module]
+    for one in owners:
+        owner = getattr(owner, one)
+    original = getattr(owner, name)
+
+    def fatal(*arguments: Any, **named: Any) -> Any:
+        result = original(*arguments, **named) if moment == "after" else None
+        os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, fatal)
+    (FOLDER / "armed").write_text(place)
 
 
 time.time = lambda: _time() + _wrong_s
