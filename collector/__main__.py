@@ -35,9 +35,11 @@ from collector.footprint import Footprint, return_large_blocks
 from collector.ingesting.making import RowMaker
 from collector.ingesting.pipeline import Pipeline
 from collector.normalising.recognition import every_dialect
+from collector.receiving.access import Door
 from collector.receiving.admission import Admission
 from collector.receiving.connections import Connections, raise_file_limit
 from collector.receiving.intake import Intake
+from collector.receiving.posts import Posting
 from collector.sampling.sources import running, samplers
 from collector.settings import MEGABYTE, CollectorSettings, require_tokens_off_loopback
 from collector.settling.settle import Settler
@@ -126,14 +128,16 @@ async def _run(configured: CollectorSettings, listener: socket.socket, store: St
     keeping = asyncio.create_task(upkeep.run())
     with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="reader") as readers:
         admission = Admission(configured.queue.max_mb * MEGABYTE, configured.queue.retry_after_s)
-        intake = Intake(pipeline, admission, readers, counters, limit, configured.tokens.ingest)
+        door = Door(configured.tokens.ingest, configured.tokens.given)
+        intake = Intake(pipeline, admission, readers, counters, limit, door)
         app = application(
             Parts(store, settler, settling, pipeline, intake, taken_in, configured.tokens, configured.backups)
         )
         with running(samplers(configured, pipeline, counters, settler)):
             async with _grpc(configured, taken_in, intake):
                 files = raise_file_limit()
-                limits = Connections.within(configured.connections, counters, limit, files)
+                postings = {f"/v1/{one.name}".encode(): Posting(one, intake) for one in taken_in}
+                limits = Connections.within(configured.connections, counters, limit, files, postings)
                 gc.collect()
                 gc.freeze()  # what is there now stays; to look through it again and again takes 40 ms each time
                 await _serve_http(app, listener, limits)

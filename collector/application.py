@@ -66,35 +66,49 @@ def _routed(parts: Parts, receivers: Mapping[str, Receiver]) -> Starlette:
     return Starlette(
         routes=[
             *(Route(path, receiver, methods=["POST"]) for path, receiver in receivers.items()),
-            *_reading(parts),
-            *_administering(parts),
+            *(
+                Route(path, _told_apart(endpoint, parts.tokens.given), methods=["POST"])
+                for path, endpoint in {**_reading(parts), **_administering(parts)}.items()
+            ),
             Route("/health", _health_endpoint(parts)),
             Route("/metrics", _metrics_endpoint(parts.intake)),
         ]
     )
 
 
-def _reading(parts: Parts) -> list[Route]:
+def _told_apart(endpoint: Endpoint, given: Sequence[str]) -> Endpoint:
+    """``endpoint``, answering 403 where it would 401 to who carries one of the tokens ``given`` to this collector."""
+
+    async def answer(request: Request) -> Response:
+        response = await endpoint(request)
+        if response.status_code == 401 and any(allowed(request, token) for token in given):
+            return JSONResponse({"error": "this token opens another part of the collector"}, status_code=403)
+        return response
+
+    return answer
+
+
+def _reading(parts: Parts) -> dict[str, Endpoint]:
     """Queries and metrics; together they have ``CONCURRENT_QUERIES`` slots."""
     slots, tokens = anyio.CapacityLimiter(CONCURRENT_QUERIES), parts.tokens
     query = query_endpoint(parts.store, Limits(), tokens.query, slots)
     measure = measure_endpoint(parts.store, Limits(), slots, tokens.query, tokens.measure)
     measuring = [tokens.query, *([tokens.measure] if tokens.measure else [])]
-    return [
-        Route("/v1/query", after_most(query, parts.pipeline, [tokens.query]), methods=["POST"]),
-        Route("/v1/measure", after_most(measure, parts.pipeline, measuring), methods=["POST"]),
-    ]
+    return {
+        "/v1/query": after_most(query, parts.pipeline, [tokens.query]),
+        "/v1/measure": after_most(measure, parts.pipeline, measuring),
+    }
 
 
-def _administering(parts: Parts) -> list[Route]:
+def _administering(parts: Parts) -> dict[str, Endpoint]:
     """What needs the admin token."""
     token = parts.tokens.admin
     backup = backup_endpoint(parts.store, parts.backups, token)
-    return [
-        Route("/v1/records/{relation}", records_endpoint(parts.pipeline, token), methods=["POST"]),
-        Route("/v1/backup", after_all(backup, parts.pipeline, token), methods=["POST"]),
-        Route("/v1/settle", after_all(_settle_endpoint(parts), parts.pipeline, token), methods=["POST"]),
-    ]
+    return {
+        "/v1/records/{relation}": records_endpoint(parts.pipeline, token),
+        "/v1/backup": after_all(backup, parts.pipeline, token),
+        "/v1/settle": after_all(_settle_endpoint(parts), parts.pipeline, token),
+    }
 
 
 def _settle_endpoint(parts: Parts) -> Endpoint:

@@ -23,6 +23,11 @@ class TokenSettings:
     admin: str | None = None
     measure: str | None = None
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Those that are set."""
+        return tuple(token for token in (self.ingest, self.query, self.admin, self.measure) if token)
+
     def missing(self) -> list[str]:
         """Names of those that are not set."""
         return [name for name in ("ingest", "query", "admin") if not getattr(self, name)]

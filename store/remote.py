@@ -86,7 +86,7 @@ class RemoteReader:
 
 def _refusal(url: str, status: int, answer: bytes) -> StoreError:
     message = _message(answer)
-    if status == 401:
+    if status in (401, 403):
         return StoreError(f"{url}: {message}: pass the query token")
     if status in (400, 413, 504):
         return QueryRefused(message)

@@ -54,14 +54,24 @@ def _salvaged(body: bytes, message: Any, first_error: DecodeError) -> Refusals:
 
 
 UNKNOWN = 2
-GRPC_CODES = {400: 3, 401: 16, 408: 4, 413: 8, 415: 3, 503: 14}
+GRPC_CODES = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 503: 14}
+
+
+SPOKEN: Final = {PROTOBUF: Encoding(PROTOBUF), JSON: Encoding(JSON)}
 
 
 def of(content_type: str) -> Encoding:
     """The encoding that the header names. Raises ``UnsupportedMedia``."""
-    name = content_type.partition(";")[0].strip().lower()
-    if name == PROTOBUF:
-        return Encoding(PROTOBUF)
-    if name == JSON:
-        return Encoding(JSON)
-    raise UnsupportedMedia(f"content type {name or 'missing'!r} is not spoken here: send {PROTOBUF} or {JSON}")
+    name = _named(content_type)
+    if name not in SPOKEN:
+        raise UnsupportedMedia(f"content type {name or 'missing'!r} is not spoken here: send {PROTOBUF} or {JSON}")
+    return SPOKEN[name]
+
+
+def to_answer(content_type: str) -> Encoding:
+    """The encoding of an answer to what the header names: the same, or JSON where that is not spoken."""
+    return SPOKEN.get(_named(content_type), SPOKEN[JSON])
+
+
+def _named(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

@@ -12,29 +12,37 @@ class Admission:
     def __init__(self, limit: int, retry_after_s: float) -> None:
         self._limit = limit
         self._retry_after_s = retry_after_s
-        self._held = 0
+        self.held = 0
+
+    def ticket(self) -> "Ticket":
+        """A ticket for one request, to be given back at its end."""
+        return Ticket(self)
 
     @contextmanager
     def request(self) -> Iterator["Ticket"]:
         """A ticket for one request; what it took is given back at the end."""
-        ticket = Ticket(self)
+        ticket = self.ticket()
         try:
             yield ticket
         finally:
-            self._held -= ticket.held
+            ticket.give_back()
 
     def take(self, nbytes: int, held: int) -> None:
         """Hold ``nbytes`` more for a request that has ``held``. Alone, a request may pass the limit.
 
         Raises ``Overloaded`` when all hold too much.
         """
-        others = self._held - held
-        if others and self._held + nbytes > self._limit:
+        others = self.held - held
+        if others and self.held + nbytes > self._limit:
             raise Overloaded(
                 f"{others} bytes of other requests are being taken in: retry in {self._retry_after_s:g} s",
                 retry_after_s=self._retry_after_s,
             )
-        self._held += nbytes
+        self.held += nbytes
+
+    def give_back(self, nbytes: int) -> None:
+        """Hold ``nbytes`` less."""
+        self.held -= nbytes
 
 
 class Ticket:
@@ -48,3 +56,8 @@ class Ticket:
         """Hold ``nbytes`` more. Raises ``Overloaded``."""
         self._admission.take(nbytes, self.held)
         self.held += nbytes
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
+        self._admission.give_back(self.held)
+        self.held = 0

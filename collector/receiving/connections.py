@@ -15,6 +15,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from collector.counters import Counters
+from collector.receiving.posts import Post, Postings
 from collector.settings import ConnectionSettings
 
 _log = logging.getLogger(__name__)
@@ -47,16 +48,19 @@ class Connections:
     counters: Counters
     most: int
     max_request: int  # bytes of one request on the wire, its head included
+    postings: Postings = field(default_factory=dict)
     open: int = 0
     waiting: "dict[BoundedProtocol, None]" = field(default_factory=dict)  # for a whole head, longest first
 
     @classmethod
-    def within(cls, settings: ConnectionSettings, counters: Counters, max_body: int, files: int) -> "Connections":
+    def within(
+        cls, settings: ConnectionSettings, counters: Counters, max_body: int, files: int, postings: Postings
+    ) -> "Connections":
         """As many as are configured, and as ``files`` that may be open leave room for."""
         most = max(FEWEST, min(settings.max, files - SPARE_FILES))
         if most < settings.max:
             _log.warning("at most %d connections: %d files may be open; raise ulimit -n", most, files)
-        return cls(settings, counters, most, FRAMING * max_body + MAX_HEAD_BYTES)
+        return cls(settings, counters, most, FRAMING * max_body + MAX_HEAD_BYTES, postings)
 
     def protocol(self) -> Callable[..., Any]:
         """What uvicorn makes one of for every connection."""
@@ -95,6 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._received = 0  # bytes of the request that is coming in
         self._is_idle = self._in_head = False
+        self._post: Post | None = None  # the request that is coming in, if it needs no application
 
     def connection_made(self, transport: Any) -> None:
         """Idle until its first byte."""
@@ -106,6 +111,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._cancel()
+        if isinstance(self.cycle, Post):
+            self.cycle.lost()
         self._connections.lost(self)
         super().connection_lost(exc)
 
@@ -136,13 +143,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._connections.waiting.pop(self, None)
         self._wait(self._connections.settings.body_s, "slow_body")
-        super().on_headers_complete()
+        self._post = self._posted()
+        if self._post is None:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of it."""
+        if self._post is None:
+            super().on_body(body)
+        else:
+            self._post.add(body)
 
     def on_message_complete(self) -> None:
         """All is here: no deadline until the answer is written."""
         self._cancel()
         self._received = 0
-        super().on_message_complete()
+        if self._post is None:
+            super().on_message_complete()
+        else:
+            self._post.finish()
         self._rest_if_done()
 
     def on_response_complete(self) -> None:
@@ -160,6 +179,18 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._cancel()
         self._rest_if_done()
+
+    def _posted(self) -> Post | None:
+        """The request whose head is whole, where it needs no application and none is being answered."""
+        posting = self._connections.postings.get(self.url)
+        if posting is None or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
+            return None
+        busy = self.pipeline or self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete)
+        if busy or not self.parser.should_keep_alive() or not posting.takes(self.headers):
+            return None
+        post = Post(posting, self, posting.intake.admission.ticket())
+        self.cycle: Any = post
+        return post
 
     def _begin(self) -> None:
         if not self._in_head:

@@ -21,9 +21,8 @@ from google.rpc.status_pb2 import Status
 from collector.decoding import encoding
 from collector.decoding.encoding import Encoding
 from collector.decoding.signals import Signal
-from collector.receiving.access import carries
 from collector.receiving.intake import Intake, Sent
-from collector.receiving.receive import STORE_RETRY_AFTER_S, take_in
+from collector.receiving.receive import STORE_RETRY_AFTER_S, WHO, take_in
 from collector.settings import MEGABYTE, GrpcSettings
 from conventions.errors import IngestError, MalformedPayload, Overloaded, SettingsError, StoreError
 
@@ -36,6 +35,7 @@ SERVICES: Final = {
 }
 # how a compressed message begins; an OTLP message begins with the tag of its first field, 0x0A
 MAGIC: Final = {b"\x1f": "gzip", b"\x78": "deflate"}
+CODES: Final = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}
 SPOKEN: Final = Encoding(encoding.PROTOBUF)
 MAX_STREAMS = 64  # exports under way per connection; a sender's further ones wait on its side
 MAX_MESSAGE = 16 * MEGABYTE  # as sent; OpenTelemetry's own receivers take 4
@@ -110,10 +110,9 @@ def _options(max_body: int) -> list[tuple[str, int]]:
 def _handler(signal: Signal, intake: Intake, reads: Reads) -> Any:
     async def export(_messages: Any, context: Any) -> Message:
         try:
-            if not carries(dict(context.invocation_metadata()).get("authorization", ""), intake.token):
-                await _refuse(
-                    context, intake, grpc.StatusCode.UNAUTHENTICATED, "send the ingest token as 'authorization: Bearer'"
-                )
+            status = intake.door.refusal(dict(context.invocation_metadata()).get("authorization", ""))
+            if status is not None:
+                await _refuse(context, intake, CODES[status], WHO[status])
             body = await reads.message(context)
             with intake.admission.request() as ticket:
                 ticket.take(len(body))

@@ -11,6 +11,7 @@ from collector.decoding.bodies import checked
 from collector.decoding.encoding import Encoding
 from collector.decoding.signals import Signal
 from collector.ingesting.pipeline import Pipeline
+from collector.receiving.access import Door
 from collector.receiving.admission import Admission
 from collector.receiving.refusals import RefusalLog
 from collector.spool.records import Head, Record
@@ -26,7 +27,7 @@ class Intake:
     decoders: Executor
     counters: Counters
     max_body: int  # decompressed bytes
-    token: str | None
+    door: Door = field(default_factory=Door)
     refusals: RefusalLog = field(default_factory=RefusalLog)
 
 

@@ -16,7 +16,6 @@ from collector.decoding import compression, encoding
 from collector.decoding.batch import Batch
 from collector.decoding.encoding import Encoding
 from collector.decoding.signals import Signal
-from collector.receiving.access import carries
 from collector.receiving.admission import Ticket
 from collector.receiving.intake import Intake, Sent, read
 from conventions.errors import (
@@ -44,6 +43,10 @@ STATUS_OF: dict[type[TokenjouleError], int] = {
     Overloaded: 503,
     StoreError: 503,
 }
+WHO: Final = {
+    401: "send the ingest token as 'Authorization: Bearer ...'",
+    403: "this token is not the ingest token: it opens another part of the collector",
+}
 STORE_RETRY_AFTER_S = 5.0
 BODY_TIMEOUT_S = 60.0
 INLINE_BYTES = 16_384
@@ -68,18 +71,17 @@ class Receiver:
         headers = dict(reversed(scope["headers"]))  # names in lower case; of a repeated one the first
         client = scope.get("client")
         peer = client[0] if client else ""
-        answer_in = Encoding(encoding.JSON)
+        answer_in = encoding.to_answer(_text(headers, b"content-type"))
         response: ASGIApp
         try:
-            if not carries(_text(headers, b"authorization"), self._intake.token):
-                why = "send the ingest token as 'Authorization: Bearer ...'"
-                response = _refuse(self._intake, answer_in, 401, why, peer)
+            if (status := self._intake.door.refusal(_text(headers, b"authorization"))) is not None:
+                response = _refuse(self._intake, answer_in, status, WHO[status], peer)
             else:
-                answer_in = encoding.of(_text(headers, b"content-type"))
-                batch = await self._taken_in(headers, receive, answer_in, peer)
+                spoken = encoding.of(_text(headers, b"content-type"))
+                batch = await self._taken_in(headers, receive, spoken, peer)
                 response = _accepted(self._signal, batch, answer_in)
         except (IngestError, StoreError) as error:
-            response = _refuse_error(self._intake, answer_in, error, peer)
+            response = refused_for(self._intake, answer_in, error, peer)
         except TimeoutError:
             why = f"the body did not arrive within {BODY_TIMEOUT_S:g} s: send it again"
             response = _refuse(self._intake, answer_in, 408, why, peer)
@@ -137,6 +139,11 @@ def _text(headers: Headers, name: bytes) -> str:
 def _accepted(signal: Signal, batch: Batch, answer_in: Encoding) -> ASGIApp:
     if answer_in.media_type == encoding.PROTOBUF and not batch.refusals.count and not batch.passed_over:
         return _all_is_stored
+    return accepted(signal, batch, answer_in)
+
+
+def accepted(signal: Signal, batch: Batch, answer_in: Encoding) -> Response:
+    """The answer to a request of which something is stored, and what was refused of it."""
     return Response(answer_in.render(signal.answer(batch)), media_type=answer_in.media_type)
 
 
@@ -146,7 +153,8 @@ async def _all_is_stored(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send(NO_BODY)
 
 
-def _refuse_error(intake: Intake, answer_in: Encoding, error: IngestError | StoreError, peer: str) -> Response:
+def refused_for(intake: Intake, answer_in: Encoding, error: IngestError | StoreError, peer: str) -> Response:
+    """The answer to a request that is not taken in; said in the log, and counted."""
     status = next(code for kind, code in STATUS_OF.items() if isinstance(error, kind))
     response = _refuse(intake, answer_in, status, str(error), peer)
     if status == 503:

@@ -60,7 +60,7 @@ class Receiver:
         settings = QueueSettings(max_rows=4, retry_after_s=RETRY_AFTER_S)
         self.pipeline = Pipeline(store, self.spool, tables, settings, counters)
         admission = Admission(LIMIT, RETRY_AFTER_S)
-        self.intake = Intake(self.pipeline, admission, ThreadPoolExecutor(1), counters, LIMIT, None)
+        self.intake = Intake(self.pipeline, admission, ThreadPoolExecutor(1), counters, LIMIT)
         receiver = HttpReceiver(self.signal, self.intake)
         self.app = Starlette(routes=[Route("/v1/traces", receiver, methods=["POST"])])
 

@@ -1,6 +1,8 @@
 """Who may talk to a collector, and where it may listen."""
 
 import pytest
+from google.rpc.code_pb2 import PERMISSION_DENIED
+from google.rpc.status_pb2 import Status
 
 from collector.settings import CollectorSettings, TokenSettings, is_loopback, require_tokens_off_loopback
 from conventions.errors import SettingsError
@@ -14,13 +16,17 @@ TOKENS = '[collector.tokens]\ningest = "i"\nquery = "q"\nadmin = "a"\n'
 def test_tokens_are_asked_for_and_told_apart(start: Start) -> None:
     collector = start(TOKENS)
     body = traces([span()])
-    for headers in ({}, {"authorization": "Bearer q"}, {"authorization": "Basic i"}):
+    for headers in ({}, {"authorization": "Bearer x"}, {"authorization": "Basic i"}):
         assert collector.post("/v1/traces", body, **headers).status_code == 401
+    refused = collector.post("/v1/traces", body, authorization="Bearer q")
+    assert (refused.status_code, Status.FromString(refused.content).code) == (403, PERMISSION_DENIED)
     assert collector.post("/v1/traces", body, authorization="Bearer i").status_code == 200
     sql = {"sql": "SELECT 1", "format": "json"}
-    assert collector.http.post("/v1/query", json=sql, headers={"authorization": "Bearer i"}).status_code == 401
+    assert collector.http.post("/v1/query", json=sql, headers={"authorization": "Bearer i"}).status_code == 403
+    assert collector.http.post("/v1/query", json=sql, headers={"authorization": "Bearer x"}).status_code == 401
     assert collector.http.post("/v1/query", json=sql, headers={"authorization": "Bearer q"}).status_code == 200
-    assert collector.http.post("/v1/settle", headers={"authorization": "Bearer q"}).status_code == 401
+    assert collector.http.post("/v1/settle", headers={"authorization": "Bearer q"}).status_code == 403
+    assert collector.http.post("/v1/settle").status_code == 401
     assert collector.http.post("/v1/settle", headers={"authorization": "Bearer a"}).status_code == 200
     assert collector.http.get("/health").status_code == 200
 
