@@ -1,9 +1,10 @@
-"""FOCUS-shaped cost and usage rows (FinOps Open Cost and Usage Specification 1.2, focus.finops.org).
+"""FOCUS-shaped cost and usage rows (FinOps Open Cost and Usage Specification 1.2 and 1.3, focus.finops.org).
 
 One row per day, tenant, model and engine, and one per day for each kind of joule that no request was charged for (idle,
-overhead, unattributed, jobs), so that the rows sum to the whole. All 21 columns that 1.2 makes mandatory are there,
-those that apply of the others, and ours with the prefix ``x_``. It is an internal charge-back: the issuer is the
-house itself and there are no discounts, so that billed, effective, contracted and list cost are one number.
+overhead, unattributed, jobs), so that the rows sum to the whole. All 21 columns that 1.2 makes mandatory are there, the
+two that 1.3 adds to them, those that apply of the others, and ours with the prefix ``x_``. It is an internal
+charge-back: the issuer is the house itself and there are no discounts, so that billed, effective, contracted and list
+cost are one number.
 """
 
 from datetime import datetime, timedelta
@@ -26,8 +27,10 @@ MANDATORY: Final = pa.schema(
         *(("EffectiveCost", pa.float64()), ("InvoiceIssuerName", pa.string()), ("ListCost", pa.float64())),
         *(("PricingQuantity", pa.float64()), ("PricingUnit", pa.string()), ("ProviderName", pa.string())),
         *(("PublisherName", pa.string()), ("ServiceCategory", pa.string()), ("ServiceName", pa.string())),
+        *(("ServiceProviderName", pa.string()), ("HostProviderName", pa.string())),
     ]
 )
+PROVIDERS: Final = ("ProviderName", "ServiceProviderName", "HostProviderName")  # 1.3 names the first in two columns
 COLUMNS: Final = pa.schema(
     [
         *MANDATORY,
@@ -70,7 +73,7 @@ def _row(row: dict[str, Any], window: Window, account: str, currency: str) -> di
     month = row["day"].replace(day=1)
     return (
         dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), cost)
-        | dict.fromkeys(("BillingAccountId", "BillingAccountName", "InvoiceIssuerName", "ProviderName"), account)
+        | dict.fromkeys(("BillingAccountId", "BillingAccountName", "InvoiceIssuerName", *PROVIDERS), account)
         | dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), cost / quantity if quantity else None)
         | {
             "BillingCurrency": row["currency"] or currency,

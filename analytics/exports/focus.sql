@@ -1,4 +1,4 @@
--- Daily cost of each tenant, model and engine, and of the joules that no request was charged for, as FOCUS 1.2 has it.
+-- Daily cost of each tenant, model and engine, and of the joules that no request was charged for, as FOCUS has it.
 -- A request belongs to the day it began. Rows of one currency each.
 WITH served AS (
     SELECT date_trunc('day', started_at) AS day, tenant, coalesce(model_served, model_requested) AS model, engine,

@@ -28,7 +28,7 @@ def focus(
     url: StoreUrl = None,
     data: DataDirectory = None,
 ) -> None:
-    """Daily cost and usage by tenant, model and engine in the columns of FinOps FOCUS 1.2."""
+    """Daily cost and usage by tenant, model and engine in the columns of FinOps FOCUS 1.2 and 1.3."""
     from analytics.exports import focus as export
     from analytics.metric import Window
     from store import reading

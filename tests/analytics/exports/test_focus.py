@@ -18,12 +18,13 @@ from tokenjoule.__main__ import app
 
 END = datetime(2026, 11, 20)
 WINDOW = Window(END - timedelta(days=2), END)
-# focus.finops.org/focus-specification/v1-2: the columns whose feature level is Mandatory
+# focus.finops.org/focus-specification, v1-2 and, in the last row, v1-3: the columns whose feature level is Mandatory
 MANDATORY = {
     *("BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd"),
     *("BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd"),
     *("ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost", "PricingQuantity"),
     *("PricingUnit", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName"),
+    *("ServiceProviderName", "HostProviderName"),
 }
 NULLABLE = {"BillingAccountName", "ChargeClass", "ChargeDescription"}
 
