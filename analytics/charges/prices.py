@@ -27,14 +27,20 @@ class EnergyPrice:
     def __post_init__(self) -> None:
         for clock in (self.begins, self.ends):
             _minutes(clock)
-        datetime.fromisoformat(self.since)
+        if datetime.fromisoformat(self.since).tzinfo is not None:
+            raise ValueError(f"since {self.since!r} has a zone: leave it out, times are of [collector.prices] timezone")
+
+    @property
+    def holds_from(self) -> datetime:
+        """``since`` as a local time."""
+        return datetime.fromisoformat(self.since)
 
     def covers(self, local: datetime) -> bool:
         """Whether it is the price at ``local`` time."""
         begins, ends = _minutes(self.begins), _minutes(self.ends)
         now = local.hour * 60 + local.minute
         inside = begins <= now < ends if begins < ends else now >= begins or now < ends
-        return inside and local >= datetime.fromisoformat(self.since).replace(tzinfo=None)
+        return inside and local >= self.holds_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Prices:
         """Price of a kWh at ``moment`` (UTC without a zone): of the entries that cover it the one with latest since."""
         local = moment.replace(tzinfo=UTC).astimezone(zone_of(self.timezone)).replace(tzinfo=None)
         covering = [price for price in self.energy if price.covers(local)]
-        return max(covering, key=lambda price: price.since).per_kwh if covering else None
+        return max(covering, key=lambda price: price.holds_from).per_kwh if covering else None
 
     def of_model(self, model: str | None) -> TokenPrice | None:
         """The first token price whose pattern matches."""

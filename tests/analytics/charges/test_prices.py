@@ -1,6 +1,6 @@
 """Prices by time of day, zone, date and model; hardware by pattern."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -26,6 +26,22 @@ def test_a_new_price_does_not_rewrite_what_was_paid_before() -> None:
     assert [prices.per_kwh(datetime(2026, month, 15)) for month in (10, 11)] == [0.30, 0.25]
 
 
+def test_the_newest_price_wins_however_its_date_is_written() -> None:
+    prices = Prices("EUR", "x", (EnergyPrice(0.30, since="20260101"), EnergyPrice(0.25, since="2026-11-01")))
+    assert [prices.per_kwh(datetime(2026, month, 15)) for month in (10, 11)] == [0.30, 0.25]
+
+
+def test_an_hour_that_comes_twice_or_never_has_the_price_of_its_clock() -> None:
+    """Berlin, the last Sundays of October and March: 02:30 comes twice, and not at all."""
+    prices = Prices(
+        "EUR", "x", (EnergyPrice(0.1, "02:00", "03:00"), EnergyPrice(0.3, "03:00", "02:00")), (), "Europe/Berlin"
+    )
+    autumn = [prices.per_kwh(datetime(2026, 10, 24, 23, 30) + timedelta(hours=step)) for step in range(4)]
+    assert autumn == [0.3, 0.1, 0.1, 0.3]
+    spring = [prices.per_kwh(datetime(2026, 3, 28, 23, 30) + timedelta(hours=step)) for step in range(4)]
+    assert spring == [0.3, 0.3, 0.3, 0.3]
+
+
 def test_hours_without_a_price_are_not_known() -> None:
     assert Prices("EUR", "x", (EnergyPrice(0.3, "06:00", "22:00"),)).per_kwh(datetime(2026, 1, 1, 3)) is None
 
@@ -48,6 +64,7 @@ def test_models_and_devices_are_found_by_pattern_and_the_first_wins() -> None:
         (lambda: Prices("EUR", "x", timezone="Berlin/Europe"), "Europe/Berlin"),
         (lambda: EnergyPrice(0.3, begins="25:00"), "hour"),
         (lambda: EnergyPrice(0.3, since="soon"), "Invalid isoformat"),
+        (lambda: EnergyPrice(0.3, since="2026-11-01T00:00+00:00"), "leave it out"),
         (lambda: Hardware("*", "x", life_years=0.0), "life_years"),
     ],
 )
