@@ -47,6 +47,7 @@ class Balance:
 
 def read_devices(points: pa.Table, origin_ns: int) -> list[Device]:
     """Every device with an ``hw.energy`` series, by name."""
+    points = _told_apart(points)
     energy = points.filter(pc.equal(points["metric"], instruments.HW_ENERGY.name))
     names = sorted(name for name in pc.unique(energy["device"]).to_pylist() if name is not None)
     idle = points.filter(pc.equal(points["metric"], instruments.HW_IDLE_POWER.name))
@@ -55,6 +56,22 @@ def read_devices(points: pa.Table, origin_ns: int) -> list[Device]:
     power = power.filter(pc.fill_null(pc.ends_with(power["source"], OF_THE_MOMENT), False))
     own = {name: [rows.filter(pc.equal(rows["device"], name)) for rows in (energy, power)] for name in names}
     return [_device(name, own[name][0], own[name][1], stated.get(name), origin_ns) for name in names]
+
+
+def _told_apart(points: pa.Table) -> pa.Table:
+    """``points`` of devices; an id that several hosts have is ``id@host``.
+
+    OpenTelemetry makes ``hw.id`` unique on its host only: two counters in one series would be a gap without end.
+    """
+    own = points.filter(pc.is_valid(points["device"]))
+    pairs = own.filter(pc.is_valid(own["host"])).group_by(["device", "host"]).aggregate([])["device"]
+    counted = pc.value_counts(pairs.combine_chunks())
+    shared = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    if not len(shared):
+        return own
+    apart = pc.and_(pc.is_in(own["device"], value_set=shared), pc.is_valid(own["host"]))
+    named = pc.binary_join_element_wise(own["device"], pc.fill_null(own["host"], ""), "@")
+    return own.set_column(own.column_names.index("device"), "device", pc.if_else(apart, named, own["device"]))
 
 
 def balance(

@@ -2,8 +2,8 @@
 
 Cumulative ``hw.energy`` needs no probe: it is stored as it comes, and a device that sends it is left alone here. Power
 is integrated by trapezoids at the sender's own times, as ``otlp.power`` and ``estimated``: what happens between two
-points is not known. A hole of more than 2.5 times the usual period (and 5 s) begins a new series. Of a device that two
-services tell of, the first counts.
+points is not known. A hole of more than 2.5 times the usual period (and 5 s) begins a new series, as does a difference
+that does not begin where the last one ended. Of a device that two services tell of, the first counts.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from conventions.instruments import HW_ENERGY, HW_POWER
 KINDS = {"gpu": "gpu", "cpu": "cpu", "memory": "memory"}
 SCOPES = {"gpu": "gpu", "cpu": "cpu_package", "memory": "dram", "host": "host"}
 USUAL_PERIODS, SHORTEST_HOLE_S = 2.5, 5.0
+SHORTEST_UNHEARD_S = 0.02  # between two differences; clocks of one sender are no finer
 POINTS_FIRST = 3  # of power without energy, before a device counts as one that sends power only
 
 
@@ -90,6 +91,9 @@ def _advance(known: _Integral, point: Point) -> None:
     if elapsed_s <= 0:
         return
     if _is_delta(point):
+        if _unheard_s(known.last, point) > SHORTEST_UNHEARD_S:
+            known.start_ns, known.joules = point.start_ns or point.time_ns, 0.0
+            known.samples.append(_sample(known, known.start_ns, 0.0))
         known.joules += point.value
     elif known.period_s and elapsed_s > max(SHORTEST_HOLE_S, USUAL_PERIODS * known.period_s):
         known.start_ns, known.joules = point.time_ns, 0.0
@@ -99,6 +103,11 @@ def _advance(known: _Integral, point: Point) -> None:
     known.last = point
     known.points += 1
     known.samples.append(_sample(known))
+
+
+def _unheard_s(last: Point, point: Point) -> float:
+    """Seconds between two differences that neither covers: an export was lost."""
+    return 0.0 if point.start_ns is None else (point.start_ns - last.time_ns) / 1e9
 
 
 def _is_delta(point: Point) -> bool:

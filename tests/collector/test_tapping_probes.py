@@ -104,6 +104,18 @@ def test_differences_of_energy_are_summed_and_stay_measured() -> None:
     assert (samples[0].provenance.source, samples[0].provenance.quality) == ("otlp", "measured")
 
 
+def test_a_difference_that_was_lost_is_a_gap_and_not_nothing() -> None:
+    """Of three exports of ten seconds the second is lost: what it said is not known, and is not 0 J."""
+    sent = Sent()
+    probe = otlp.Probe(sent.context)
+    for at_s in (10, 30):
+        start_ns = START_NS + (at_s - 10) * 1_000_000_000
+        sent.send(HW_ENERGY.name, at_s, 700.0, kind="sum", temporality="delta", start_ns=start_ns)
+    samples = probe.read()
+    assert values(samples) == [(0.0, 0.0), (10.0, 700.0), (20.0, 0.0), (30.0, 700.0)]
+    assert [(sample.start_ns or 0) - START_NS for sample in samples] == [0, 0, 20_000_000_000, 20_000_000_000]
+
+
 @given(st.lists(st.tuples(st.floats(0.1, 4.0), st.floats(0.0, 1e3)), min_size=4, max_size=30))
 def test_integrated_power_never_falls_and_lies_between_its_extremes(steps: list[tuple[float, float]]) -> None:
     sent = Sent()
