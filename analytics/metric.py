@@ -9,7 +9,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -167,14 +167,12 @@ def run_shaped(
 def shape_of(reader: Queries, names: Sequence[str], window: Window, filters: Filters, bucket_s: float | None) -> Shape:
     """The shape of a question about the metrics ``names``, for ``statement``."""
     shape, bounds = Shape.of(window.start, window.end, bucket_s, filters.runs), (window.start, window.end)
-    if not (shape.by_hour and has_percentiles(names)):
-        return shape
-    return replace(shape, many=sources.many(reader, [bounds])[bounds])
+    return shape.knowing(sources.known(reader, [bounds])[bounds]) if shape.asks(needs_of(names)) else shape
 
 
-def has_percentiles(names: Sequence[str]) -> bool:
-    """Whether one of the metrics is a percentile of durations."""
-    return any(DURATION_HOURS in load(name).needs for name in names)
+def needs_of(names: Sequence[str]) -> set[str]:
+    """The relations that the metrics ``names`` read."""
+    return {relation for name in names for relation in load(name).needs}
 
 
 def parameters(

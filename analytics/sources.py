@@ -6,7 +6,7 @@ Both choices answer the same, but for percentiles of many values, which roll-ups
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -25,18 +25,28 @@ class Queries(Protocol):
 
 
 SLOT_S: Final = 10
+_COUNTED: Final = ("requests", "gaps")
 ROLLED_UP_FROM: Final = timedelta(hours=6)
 """Shorter windows are read from rows: they are few, and it takes longer to plan for both."""
 EXACT_VALUES: Final = 500_000
 """Up to so many values in the window a percentile over hours is taken from each of them: about there, measured, rows
 begin to take longer than steps (by tier and hour; of gaps between tokens and without buckets they do sooner)."""
 _SIZES: Final = """
-    SELECT CAST(coalesce(sum(requests), 0) AS BIGINT) AS requests, CAST(coalesce(sum(gaps), 0) AS BIGINT) AS gaps
+    SELECT CAST(coalesce(sum(requests), 0) AS BIGINT) AS requests, CAST(coalesce(sum(gaps), 0) AS BIGINT) AS gaps,
+           EXISTS(
+               SELECT bucket_ns FROM manifest
+               WHERE relation IN ('attempt_energy', 'energy_intervals')
+                 AND bucket_ns > 1000 * epoch_us(list_min(CAST($starts AS TIMESTAMP[]))) - 60_000_000_000
+                 AND bucket_ns < 1000 * epoch_us(list_max(CAST($ends AS TIMESTAMP[])))
+               EXCEPT
+               SELECT bucket_ns FROM manifest WHERE relation = 'energy_spent'
+           ) AS lacking
     FROM (SELECT unnest(CAST($starts AS TIMESTAMP[])) AS first, unnest(CAST($ends AS TIMESTAMP[])) AS last) asked
     LEFT JOIN request_hours r ON r.started_at >= asked.first AND r.started_at + INTERVAL 1 HOUR <= asked.last
     GROUP BY first, last
     ORDER BY first, last"""
 DURATION_HOURS: Final = "duration_hours"
+SLOTS: Final = "energy_spent"
 PRECISION: Final = (
     f"Exact; in a window of {ROLLED_UP_FROM.seconds // 3600} hours or more and buckets of whole hours, over more than "
     f"{EXACT_VALUES:,} requests (or gaps), within 1 % (steps of 2 %): relative_error says which."
@@ -52,12 +62,13 @@ class Shape:
     """Of a question: whether hours can answer it, and slots of energy.
 
     ``many`` names the columns of ``request_hours`` that add up to over ``EXACT_VALUES``: durations that these count are
-    read by step.
+    read by step. ``lacking``: a bucket may have joules and no slots of them, as an old release settled it.
     """
 
     by_hour: bool = False
     by_slot: bool = True
     many: frozenset[str] = frozenset()
+    lacking: bool = True
 
     @classmethod
     def of(cls, start: datetime, end: datetime, bucket_s: float | None, runs: tuple[str, ...]) -> "Shape":
@@ -66,35 +77,52 @@ class Shape:
         whole = end - start >= ROLLED_UP_FROM and _divides(hours.HOUR_S, bucket_s or 0.0)
         return cls(by_slot and whole and not runs, by_slot)
 
+    def asks(self, needs: Collection[str]) -> bool:
+        """Whether a question that ``needs`` these relations is cheaper when the store was asked for its ``Known``."""
+        return (self.by_hour and DURATION_HOURS in needs) or (self.by_slot and SLOTS in needs)
+
+    def knowing(self, known: "Known") -> "Shape":
+        """The shape with what the store said of its window."""
+        return replace(self, many=known.many if self.by_hour else frozenset(), lacking=known.lacking)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Of a window: the fields of ``Shape`` that the store tells."""
+
+    many: frozenset[str]
+    lacking: bool
+
 
 Bounds = tuple[datetime, datetime]
 ANY_SHAPE: Final = Shape()
 """What rows and slots answer."""
 
 
-def many(reader: Queries, windows: Collection[Bounds]) -> dict[Bounds, frozenset[str]]:
-    """What is ``many`` in a ``Shape`` over each of ``windows``: the store says how many values it has.
+def known(reader: Queries, windows: Collection[Bounds]) -> dict[Bounds, Known]:
+    """What the store says of each of ``windows``.
 
     It does so before the statement, because planning to read either way takes longer than asking. Rows that are settled
-    in between change the choice at most, and both are right.
+    in between change the choice at most, and both are right: whatever is settled by now has its slots.
     """
     asked = sorted(set(windows))
     if not asked:
         return {}
     named = {"starts": [start.isoformat() for start, _ in asked], "ends": [end.isoformat() for _, end in asked]}
     sizes = reader.query(_SIZES, named).to_pylist()
-    beyond = (frozenset(name for name, size in row.items() if size > EXACT_VALUES) for row in sizes)
-    return dict(zip(asked, beyond, strict=True))
+    told = (Known(frozenset(name for name in _COUNTED if row[name] > EXACT_VALUES), row["lacking"]) for row in sizes)
+    return dict(zip(asked, told, strict=True))
 
 
 def of_requests(sql: str, shape: Shape, idle: str) -> str:
     """The ``WITH`` clause before ``sql``, a metric of requests or energy, under the policy ``idle``."""
     tallied = hours.requests("loose_requests", _BUCKET) if shape.by_hour else _tallied_rows()
     told = _text("_by_hour" if shape.by_hour else "_by_row").replace("{tallies}", tallied)
-    parts = _text("_parts").replace("{open}", "_open" if shape.by_slot else "")
+    finest = _text("_parts").replace("{open}", "_open" if shape.by_slot else "")
+    parts = finest if shape.lacking or not shape.by_slot else _text("_slots")
     named = [name for name in hours.duration_names() if f"{name}_durations" in sql]
     pieces = ["WITH", _text("_requests"), told, *(_durations(name, shape) for name in named)]
-    return _scoped("\n".join([*pieces, parts, idle_policy.fragment(idle), _text("_balance")]))
+    return _scoped("\n".join([*pieces, parts, _text("_shares"), idle_policy.fragment(idle), _text("_balance")]))
 
 
 def of_jobs() -> str:

@@ -7,7 +7,7 @@ grouping and filter stand on the same common table expressions and are planned o
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -55,11 +55,11 @@ def answers(reader: Queries, questions: Sequence[Question]) -> list[pa.Table]:
 
 
 def _shapes(reader: Queries, by_scope: Mapping[Scope, Sequence[str]]) -> dict[Scope, Shape]:
-    """The shape of each scope; how many values their windows have is asked once for all."""
+    """The shape of each scope; what the store has to say of their windows is asked once for all."""
     shapes = {scope: _shape(scope) for scope in by_scope}
-    counted = [scope for scope, names in by_scope.items() if shapes[scope].by_hour and metric.has_percentiles(names)]
-    many = sources.many(reader, [_bounds(scope) for scope in counted])
-    return shapes | {scope: replace(shapes[scope], many=many[_bounds(scope)]) for scope in counted}
+    asking = [scope for scope, names in by_scope.items() if shapes[scope].asks(metric.needs_of(names))]
+    known = sources.known(reader, [_bounds(scope) for scope in asking])
+    return shapes | {scope: shapes[scope].knowing(known[_bounds(scope)]) for scope in asking}
 
 
 def _shape(scope: Scope) -> Shape:

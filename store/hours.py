@@ -41,8 +41,8 @@ def is_there(cursor: duckdb.DuckDBPyConnection, relation: str) -> bool:
     return bool(cursor.execute(sql, [table_name(relation)]).fetchall())
 
 
-def current(relation: str) -> str:
-    """The SELECT of the rows that readers see, bookkeeping included."""
+def source(relation: str) -> str:
+    """What a SELECT reads of the rows that readers see, bookkeeping included."""
     return generations.newest_of(table_name(relation), relation)
 
 
@@ -63,7 +63,7 @@ def rewrite(cursor: duckdb.DuckDBPyConnection, relation: str) -> None:
     name = table_name(relation)
     fresh = f"{name}{generations.FRESH}"
     cursor.execute(definitions.table(relation, fresh))
-    cursor.execute(f"INSERT INTO {fresh} BY NAME {current(relation)} ORDER BY started_at")
+    cursor.execute(f"INSERT INTO {fresh} BY NAME SELECT * FROM {source(relation)} ORDER BY started_at")
     generations.put_in_place(cursor, fresh, name)
 
 
@@ -95,5 +95,5 @@ def drop_daily(cursor: duckdb.DuckDBPyConnection) -> None:
 
 def _stale_share(cursor: duckdb.DuckDBPyConnection, relation: str) -> float:
     total = cursor.execute(f"SELECT count(*) FROM {table_name(relation)}").fetchall()[0][0]
-    seen = cursor.execute(f"SELECT count(*) FROM ({current(relation)})").fetchall()[0][0]
+    seen = cursor.execute(f"SELECT count(*) FROM {source(relation)}").fetchall()[0][0]
     return 1 - seen / total if total else 0.0

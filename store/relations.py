@@ -22,7 +22,7 @@ OPEN: Final = "_open"
 
 @dataclass(slots=True)
 class Branches:
-    """SELECTs that make up a view: of just its columns in any order, and those that may lack some."""
+    """What makes up a view: what its columns are selected from, and SELECTs that may lack some."""
 
     by_place: list[str] = field(default_factory=list)
     by_name: list[str] = field(default_factory=list)
@@ -55,18 +55,18 @@ def statements(
         yield _raw(cursor, relation, folder, files)
         return
     if relation in definitions.ROLLED_UP:
-        yield _settled(f"{relation}{BUCKETED}", relation, Branches([hours.current(relation)]))
+        yield _settled(f"{relation}{BUCKETED}", relation, Branches([hours.source(relation)]))
         yield _public(relation)
         return
     followed = generations.open_days(cursor, relation)
     hot_days = [days.day_of_table(name) for name in days.existing(cursor, relation)]
-    hot = {day: generations.current(relation, day, day in followed) for day in hot_days}
+    hot = {day: generations.source(relation, day, day in followed) for day in hot_days}
     again = [
         generations.not_again(relation, file.day, archive.source(folder, [file]))
         for file in files
         if file.day in followed
     ]
-    still_open = _hot([select for day, select in hot.items() if day in followed], is_current)
+    still_open = _hot([source for day, source in hot.items() if day in followed], is_current)
     still_open.by_name += again
     every = _hot(list(hot.values()), is_current)
     archived = _archived(relation, folder, [file for file in files if file.day not in followed])
@@ -117,15 +117,15 @@ def _public(relation: str) -> str:
 def _raw(cursor: duckdb.DuckDBPyConnection, relation: str, folder: Path, files: Sequence[ArchiveFile]) -> str:
     tables = [f"SELECT * FROM {name}" for name in days.existing(cursor, relation)]
     archived, columns = _archived(relation, folder, files), _columns(relation)
-    by_name = [*tables, *archived.by_place, *archived.by_name]
+    by_name = [*tables, *(f"SELECT * FROM {source}" for source in archived.by_place), *archived.by_name]
     return definitions.view(relation, columns, [_empty(relation, columns)], by_name)
 
 
-def _hot(selects: Sequence[str], is_current: bool) -> Branches:
+def _hot(sources: Sequence[str], is_current: bool) -> Branches:
     """Day tables of the current release have all columns."""
     if is_current:
-        return Branches(list(selects))
-    return Branches([], [f"SELECT * EXCLUDE (generation) FROM ({select})" for select in selects])
+        return Branches(list(sources))
+    return Branches([], [f"SELECT * EXCLUDE (generation) FROM {source}" for source in sources])
 
 
 def _archived(relation: str, folder: Path, files: Sequence[ArchiveFile]) -> Branches:
@@ -134,7 +134,7 @@ def _archived(relation: str, folder: Path, files: Sequence[ArchiveFile]) -> Bran
     alike = [file for file in files if file.columns == today]
     others = [file for file in files if file.columns != today]
     return Branches(
-        [f"SELECT * FROM {archive.source(folder, alike, alike=True)}"] if alike else [],
+        [archive.source(folder, alike, alike=True)] if alike else [],
         [f"SELECT * FROM {archive.source(folder, others)}"] if others else [],
     )
 
@@ -142,7 +142,7 @@ def _archived(relation: str, folder: Path, files: Sequence[ArchiveFile]) -> Bran
 def _settled(name: str, relation: str, found: Branches, columns: Sequence[str] | None = None) -> str:
     """The view ``name`` of ``columns``, or of all."""
     columns = columns or _columns(relation, without="generation")
-    by_place = [f"SELECT {_listed(columns)} FROM ({select})" for select in found.by_place]
+    by_place = [f"SELECT {_listed(columns)} FROM {source}" for source in found.by_place]
     typed = by_place or [_empty(relation, columns)]  # tables say the types themselves: casts fill the catalog
     return definitions.view(name, columns, typed, found.by_name)
 

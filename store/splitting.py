@@ -28,7 +28,7 @@ def _split(cursor: duckdb.DuckDBPyConnection, relation: str) -> None:
         cursor.execute(definitions.table(relation, name))
         rows = generations.newest_of(table, relation, int(day))
         inside = generations.buckets_of(int(day))
-        cursor.execute(f"INSERT INTO {name} BY NAME SELECT * FROM ({rows}) WHERE {inside} ORDER BY started_at")
+        cursor.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows} WHERE {inside} ORDER BY started_at")
         _log.info("moved rows of %s to %s", relation, name)
 
 

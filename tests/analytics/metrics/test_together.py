@@ -33,7 +33,11 @@ class Echo:
 
 
 def test_answers_come_in_the_order_of_the_questions() -> None:
-    questions = [Question("error_rate", DAY), Question("error_rate", HOUR), Question("energy", DAY, ("tier",))]
+    questions = [
+        Question("error_rate", DAY),
+        Question("error_rate", HOUR),
+        Question("tokens_per_second", DAY, ("tier",)),
+    ]
     found = together.answers(Echo(), questions)
     assert [table["end"][0].as_py() for table in found] == [one.window.end.isoformat() for one in questions]
 
