@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -37,9 +38,10 @@ LATEST = """
     FROM (SELECT started_at FROM requests_measured UNION ALL SELECT started_at FROM job_progress)
     WHERE started_at >= CAST($start AS TIMESTAMP)
 """
-CHOICES = """
+SEEN = """
     SELECT list_sort(list(DISTINCT tier) FILTER (WHERE tier IS NOT NULL)) AS tier,
-           list_sort(list(DISTINCT tenant) FILTER (WHERE tenant IS NOT NULL)) AS tenant
+           list_sort(list(DISTINCT tenant) FILTER (WHERE tenant IS NOT NULL)) AS tenant,
+           max(started_at) AS latest
     FROM requests_measured WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)
 """
 SCOPED = """
@@ -88,8 +90,7 @@ def query(url: str, sql: str, **parameters: Any) -> pd.DataFrame:
 def latest(url: str) -> datetime | None:
     """When the newest request started or a job was last heard of; None in an empty store."""
     start = datetime.now(UTC).replace(tzinfo=None) - HISTORY
-    value = query(url, LATEST, start=start.isoformat())["latest"].iloc[0]
-    return None if pd.isna(value) else value.to_pydatetime()
+    return _moment(query(url, LATEST, start=start.isoformat())["latest"].iloc[0])
 
 
 @st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
@@ -99,11 +100,21 @@ def jobs(url: str, window: Window) -> pd.DataFrame:
         return pd.DataFrame(job_report.listed(reader, window))
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Of the requests of a window: their tiers and tenants, and when the newest one started."""
+
+    tiers: list[str]
+    tenants: list[str]
+    latest: datetime | None
+
+
 @st.cache_data(ttl=TTL_S, max_entries=32, show_spinner=False)
-def choices(url: str, window: Window) -> dict[str, list[str]]:
-    """Tiers and tenants that were seen in the window."""
-    row = query(url, CHOICES, **_bounds(window)).iloc[0]
-    return {name: [] if row[name] is None else list(row[name]) for name in ("tier", "tenant")}
+def seen(url: str, window: Window) -> Seen:
+    """What was seen in the window."""
+    row = query(url, SEEN, **_bounds(window)).iloc[0]
+    tiers, tenants = ([] if row[name] is None else list(row[name]) for name in ("tier", "tenant"))
+    return Seen(tiers, tenants, _moment(row["latest"]))
 
 
 @st.cache_data(ttl=TTL_S, max_entries=64, show_spinner=False)
@@ -162,6 +173,10 @@ def burns(url: str, config: Path | None, window: Window) -> list[list[BudgetStat
     moments = [window.start + timedelta(seconds=window.seconds * step / BURN_STEPS) for step in range(BURN_STEPS + 1)]
     with _reader(url) as reader:
         return [[status(reader, budget, at) for at in moments] for budget in budgets]
+
+
+def _moment(value: Any) -> datetime | None:
+    return None if pd.isna(value) else value.to_pydatetime()
 
 
 def _reader(url: str) -> Reader:

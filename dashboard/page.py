@@ -27,13 +27,18 @@ def show(title: str, body: Body) -> None:
     st.title(title, anchor=False)
     try:
         selection = sidebar()
-        newest = data.latest(data.address())
+        newest = _newest(selection)
         if newest is None:
             _empty()
         else:
             _live(body, selection, newest)
     except StoreError as error:
         _unreachable(error)
+
+
+def _newest(selection: Selection) -> datetime | None:
+    """When the newest request started; of all times only where the range has none: that reads every day."""
+    return data.seen(data.address(), selection.window()).latest or data.latest(data.address())
 
 
 def _live(body: Body, selection: Selection, newest: datetime) -> None:

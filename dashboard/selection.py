@@ -54,9 +54,9 @@ def sidebar() -> Selection:
             "Time range", list(RANGES), default=DEFAULT, required=True, key="range", bind="query-params"
         )
         spare = Selection(str(span), Filters(), refresh=False)
-        known = data.choices(data.address(), spare.window())
-        tiers = _several("Tier", known["tier"])
-        tenants = _several("Tenant", known["tenant"])
+        seen = data.seen(data.address(), spare.window())
+        tiers = _several("Tier", seen.tiers)
+        tenants = _several("Tenant", seen.tenants)
         refresh = st.toggle(f"Refresh every {REFRESH_S} s", key="refresh", bind="query-params")
         st.caption(f"All times are UTC. Store: `{data.address()}`")
     return Selection(str(span), Filters(tiers=tuple(tiers), tenants=tuple(tenants)), refresh)
