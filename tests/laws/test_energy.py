@@ -1,7 +1,7 @@
 """Laws of the ledger (energy.md §3.5) over random worlds: what holds whatever the load, the meters and the failures.
 
 The number in a name is that of the invariant there; 3, 11 (per successful token), 12 and 14 to 16 are in
-``test_energy_evidence``, the idle policies of 15 in ``test_idle``.
+``test_energy_evidence``, 7 in ``test_monotonicity``, the idle policies of 15 in ``test_idle``.
 """
 
 from datetime import UTC
@@ -14,8 +14,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from analytics.ledger.claims import Claims, Ticks, reconcile
-from analytics.ledger.components import DECODE, NUM_COMPONENTS, PREFILL, STEPS
 from analytics.ledger.inputs import LedgerResult
 from conventions import instruments
 from tests.laws.accounts import EXACT, JOULES, assert_same, lawful, nanoseconds, per_attempt, per_interval
@@ -222,67 +220,3 @@ def test_08_who_runs_alone_pays_for_everything(world: World) -> None:
         exports = 1 + (attempt["ended_at"] - attempt["prefill_started_at"]).total_seconds()
         lost, paid = (sum(row[name] for row in own) for name in ("unattributed_j", "attributed_j"))
         assert lost <= (lost + paid) * exports / attempt["output_tokens"] + 1e-9
-
-
-def with_tokens(world: World, more: int) -> World:
-    """The first attempt made so many tokens more in the same time."""
-    attempts = world.inputs.attempts
-    output = attempts["output_tokens"].to_numpy().copy()
-    output[0] += more
-    place = attempts.column_names.index("output_tokens")
-    return world.but(attempts=attempts.set_column(place, "output_tokens", pa.array(output)))
-
-
-def counting(world: World, more: int) -> World:
-    """The engine of the first attempt counts so many tokens more, evenly while that decodes."""
-    points, attempts = world.inputs.points, world.inputs.attempts
-    first, end = (nanoseconds(attempts[name])[0] for name in ("first_token_at", "ended_at"))
-    share = np.clip((points["time_ns"].to_numpy() - first) / max(end - first, 1), 0.0, 1.0)
-    names = pa.array([instruments.ENGINE_DECODE_TOKENS.name, instruments.ENGINE_GENERATED_TOKENS.name])
-    its = pc.fill_null(pc.equal(points["engine"], attempts["engine"][0]), False)
-    counted = pc.and_(pc.is_in(points["metric"], value_set=names), its).to_numpy()
-    return world.but(points=with_values(points, points["value"].to_numpy() + counted * more * share))
-
-
-def joules_of_the_first(world: World) -> float:
-    name = world.inputs.attempts["request_id"][0].as_py()
-    return sum(joules for (owner, _), joules in per_attempt(world.attributed()).items() if owner == name)
-
-
-one_tick = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=6)
-
-
-@lawful
-@given(one_tick, st.integers(0, 600), st.integers(0, 100), st.integers(1, 50), st.booleans())
-def test_07_within_an_export_more_tokens_never_get_a_smaller_part(
-    drawn: list[tuple[int, int, int]], counted: int, steps: int, more: int, generated: bool
-) -> None:
-    """Whatever was counted, and whatever others claim of it: exact."""
-    parts = np.zeros((len(drawn), NUM_COMPONENTS))
-    parts[:, [PREFILL, DECODE, STEPS]] = drawn
-    increments = np.full((1, NUM_COMPONENTS), np.nan)
-    increments[0, [PREFILL, DECODE, STEPS]] = counted, counted, steps
-    valid, never = np.ones(1, np.bool_), np.zeros(1, np.bool_)
-    ticks = Ticks(np.array([0.0, 1.0]), increments, np.full(1, np.nan), valid, never, generated)
-    numbers, cells = np.arange(len(drawn)), np.zeros(len(drawn), np.int64)
-
-    def own(raised: int) -> Any:
-        claimed = parts.copy()
-        claimed[0, DECODE] += raised
-        return reconcile(Claims(numbers, cells, claimed, parts[:, STEPS]), np.zeros(1, np.int64), ticks)[0].parts[0]
-
-    assert (own(more) >= own(0) * (1 - EXACT) - EXACT).all()
-
-
-@lawful
-@given(worlds(), st.integers(1, 50))
-def test_07_more_tokens_that_were_counted_cost_no_less_but_for_when_they_were_made(world: World, more: int) -> None:
-    """They are counted evenly while the engine's steps are not: what nobody claims of them then is nobody's."""
-    assert joules_of_the_first(counting(with_tokens(world, more), more)) >= joules_of_the_first(world) * 0.95
-
-
-@lawful
-@given(worlds(), st.integers(1, 50))
-def test_07_tokens_that_nobody_counted_cost_no_less_but_for_where_an_export_puts_them(world: World, more: int) -> None:
-    """A span says more than its engine: what exports lend each other then changes, within a hundredth."""
-    assert joules_of_the_first(with_tokens(world, more)) >= joules_of_the_first(world) * 0.99
