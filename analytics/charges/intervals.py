@@ -27,6 +27,7 @@ LABELS: Final = pa.schema(
         *(("currency", pa.string()), ("price_source", pa.string()), ("pue", pa.float64())),
         *(("grid_zone", pa.string()), ("grid_g_per_kwh", pa.float64()), ("grid_basis", pa.string())),
         *(("grid_source", pa.string()), ("grid_year", pa.int32()), ("grid_estimated", pa.bool_())),
+        ("hardware_source", pa.string()),
     ]
 )
 CHARGES: Final = pa.schema([*((name, pa.float64()) for name in SUMS), *LABELS])
@@ -63,7 +64,7 @@ def charged(intervals: pa.Table, charging: Charging) -> pa.Table:
         "cost_energy": _known(kwh * _nan(prices)),
         "cost_device": _known(device_time * hourly) if money else [None] * len(owned),
     }
-    columns |= _labels(used, charging)
+    columns |= _labels(used, charging) | {"hardware_source": [one and one.source for one in owned]}
     for field in CHARGES:
         intervals = intervals.append_column(field, pa.array(columns[field.name], field.type))
     return intervals

@@ -44,7 +44,8 @@ COLUMNS: Final = pa.schema(
         *(("SubAccountName", pa.string()), ("Tags", pa.string())),
         *(("x_Part", pa.string()), ("x_Requests", pa.int64()), ("x_CostKnown", pa.bool_())),
         *(("x_CostEnergy", pa.float64()), ("x_CostDevice", pa.float64()), ("x_CostTokens", pa.float64())),
-        *(("x_PriceSource", pa.string()), ("x_EnergyJoules", pa.float64()), ("x_EnergyQuality", pa.string())),
+        *(("x_PriceSource", pa.string()), ("x_HardwareSource", pa.string())),
+        *(("x_EnergyJoules", pa.float64()), ("x_EnergyQuality", pa.string())),
         *(("x_CarbonGrams", pa.float64()), ("x_EmbodiedCarbonGrams", pa.float64())),
         *(("x_CarbonFactor", pa.string()), ("x_CarbonBasis", pa.string()), ("x_CarbonEstimated", pa.bool_())),
     ]
@@ -118,6 +119,7 @@ def _own(row: dict[str, Any]) -> dict[str, Any]:
         "x_CostDevice": row["cost_device"],
         "x_CostTokens": row["cost_tokens"],
         "x_PriceSource": row["price_source"],
+        "x_HardwareSource": row["hardware_source"],
         "x_EnergyJoules": row["joules"],
         "x_EnergyQuality": row["quality"],
         "x_CarbonGrams": row["co2e_g"],

@@ -9,7 +9,8 @@ WITH served AS (
            worst_quality(energy_quality) AS quality, any_value(grid_basis) AS grid_basis,
            string_agg(DISTINCT concat_ws(' ', grid_zone, grid_year, grid_source), '; ')
                FILTER (WHERE grid_zone IS NOT NULL) AS factor,
-           bool_or(grid_estimated) AS factor_estimated, any_value(price_source) AS price_source
+           bool_or(grid_estimated) AS factor_estimated, any_value(price_source) AS price_source,
+           any_value(hardware_source) AS hardware_source
     FROM requests
     WHERE started_at >= CAST($start AS TIMESTAMP) AND started_at < CAST($end AS TIMESTAMP)
     GROUP BY ALL
@@ -30,7 +31,8 @@ nobodys AS (
            worst_quality(quality) AS quality, any_value(grid_basis) AS grid_basis,
            string_agg(DISTINCT concat_ws(' ', grid_zone, grid_year, grid_source), '; ')
                FILTER (WHERE grid_zone IS NOT NULL) AS factor,
-           bool_or(grid_estimated) AS factor_estimated, any_value(price_source) AS price_source
+           bool_or(grid_estimated) AS factor_estimated, any_value(price_source) AS price_source,
+           any_value(hardware_source) AS hardware_source
     FROM (SELECT *, coalesce(ratio(joules, total_j), CASE WHEN kind = 'rest' THEN 1 ELSE 0 END) AS w FROM shares)
     GROUP BY ALL
     HAVING sum(joules) > 0 OR sum(cost_device * w) > 0

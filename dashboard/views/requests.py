@@ -152,14 +152,23 @@ def _charges(request: Any) -> None:
         st.markdown(
             f"**CO2e** {quantity(request['co2e_g'], 'g')} operational · "
             f"{quantity(request['co2e_embodied_g'], 'g')} embodied {label}  \n"
-            f"factor: {factor}, {request['grid_zone']}{year}, {request['grid_source']}"
+            f"factor: {factor}, {request['grid_zone']}{year}, {request['grid_source']}{_making(request)}"
         )
     if not pd.isna(request["cost"]):
         currency = str(request["currency"] or "?")
         parts = (f"{name} {quantity(request[f'cost_{name}'], currency)}" for name in ("energy", "device", "tokens"))
         known = " · ".join(part for part in parts if UNKNOWN not in part)
-        source = "" if pd.isna(request["price_source"]) else f"  \nprices: {request['price_source']}"
-        st.markdown(f"**Cost** {quantity(request['cost'], currency)} ({known}){source}")
+        named = dict.fromkeys(request[name] for name in ("price_source", "hardware_source"))
+        sources = ", ".join(source for source in named if not pd.isna(source))
+        line = f"  \nprices: {sources}" if sources else ""
+        st.markdown(f"**Cost** {quantity(request['cost'], currency)} ({known}){line}")
+
+
+def _making(request: Any) -> str:
+    """Where the grams of making the hardware come from."""
+    if pd.isna(request["co2e_embodied_g"]) or pd.isna(request["hardware_source"]):
+        return ""
+    return f"; embodied: {request['hardware_source']}"
 
 
 def _attempts(request: Any) -> None:

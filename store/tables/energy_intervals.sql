@@ -34,5 +34,6 @@ CREATE TABLE IF NOT EXISTS {name} (
     grid_basis           VARCHAR,            -- average | marginal
     grid_source          VARCHAR,
     grid_year            INTEGER,
-    grid_estimated       BOOLEAN
+    grid_estimated       BOOLEAN,
+    hardware_source      VARCHAR             -- of co2e_embodied_g and cost_device: what [[collector.hardware]] names
 );

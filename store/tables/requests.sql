@@ -65,5 +65,6 @@ CREATE TABLE IF NOT EXISTS {name} (
     grid_source          VARCHAR,
     grid_year            INTEGER,            -- of a yearly mean
     grid_estimated       BOOLEAN,            -- not a reading of that moment: modelled, older, or a yearly mean
-    energy_coverage      DOUBLE              -- share of its running time that was metered; below 1 energy_j is of a part
+    energy_coverage      DOUBLE,             -- share of its running time that was metered; below 1 energy_j is of a part
+    hardware_source      VARCHAR             -- of co2e_embodied_g and cost_device: what [[collector.hardware]] names
 );

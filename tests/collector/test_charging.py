@@ -27,7 +27,7 @@ from tests.collector.test_settle import DEMO_ENGINE, SECOND, between, points_of,
 SETTINGS = SettleSettings(interval_s=0.02, watermark_s=5.0)
 YEARLY = Intensity("DE", datetime(2023, 1, 1), datetime(2024, 1, 1), 381.0, "average", "static: x", 2023, True)
 PRICES = Prices("EUR", "assumed", (EnergyPrice(0.30),), (TokenPrice("gpt-*", 1.0, 4.0, 0.5),))
-HARDWARE = (Hardware("*", "assumed", price_per_hour=0.36, embodied_kg=100.0),)
+HARDWARE = (Hardware("*", "maker's sheet", price_per_hour=0.36, embodied_kg=100.0),)
 CONFIGURED = CollectorSettings(grid=GridSettings(zone="DE", pue=1.2), prices=PRICES, hardware=HARDWARE)
 SUMS = ("co2e_g", "co2e_embodied_g", "cost_energy", "cost_device")
 
@@ -69,6 +69,9 @@ def test_requests_pay_for_their_joules_with_the_factor_in_the_row(store: Store, 
         "currency": "EUR", "grid_zone": "DE", "grid_basis": "average", "grid_source": "static: x", "grid_year": 2023,
     }  # fmt: skip
     assert (row["grid_estimated"], row["pue"], row["price_source"]) == (True, 1.2, "assumed")
+    assert row["hardware_source"] == "maker's sheet"
+    named = store.query("SELECT DISTINCT hardware_source AS s FROM energy_intervals")["s"].to_pylist()
+    assert named == ["maker's sheet"], "of its embodied carbon and its hours"
 
 
 def test_what_requests_do_not_pay_stays_in_the_balance(store: Store, simulated: Simulated) -> None:

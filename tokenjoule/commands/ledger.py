@@ -164,12 +164,13 @@ def _show_charges(console: "Console", found: "Explanation") -> None:
         basis = f"{row['grid_zone']}, {row['grid_basis']}, {row['grid_source']}{year}"
         factor = f"{_number(row['grid_g_per_kwh'])} g/kWh ({basis}{', estimated' if row['grid_estimated'] else ''})"
         console.print(f"{_number(row['co2e_g'])} g CO2e = J × PUE {_number(row['pue'])} × {factor}")
-        console.print(f"embodied beside it: {_number(row['co2e_embodied_g'])} g")
+        console.print(f"embodied beside it: {_number(row['co2e_embodied_g'])} g, by {row['hardware_source'] or '–'}")
     if row["cost"] is None:
         console.print("no cost: no prices are configured (docs/carbon.md)")
     else:
         parts = ", ".join(f"{name} {_number(row['cost_' + name])}" for name in ("energy", "device", "tokens"))
-        console.print(f"{_number(row['cost'])} {row['currency']}: {parts}; prices from {row['price_source'] or '–'}")
+        sources = " and ".join(filter(None, (row["price_source"], row["hardware_source"]))) or "–"
+        console.print(f"{_number(row['cost'])} {row['currency']}: {parts}; prices from {sources}")
 
 
 def _number(value: float | None) -> str:
