@@ -149,7 +149,7 @@ async def _run(configured: CollectorSettings, listener: socket.socket, store: St
     if feed and feeding:
         feed.stop()
         await feeding
-    await settler.settle_now()
+    await settler.finish()
 
 
 def _grid(configured: CollectorSettings, store: Store) -> tuple[Feed | None, Intensity | None]:

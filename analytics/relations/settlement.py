@@ -6,7 +6,7 @@ It does not know energy, carbon or prices; their columns stay NULL until the led
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -67,6 +67,11 @@ def settle(spans: pa.Table) -> Settlement:
     return Settlement(requests, _attempts(spans, calls, requests))
 
 
+def request_id(trace: Any, root: Any) -> Any:
+    """The ids of requests by the trace and the span of their roots."""
+    return pc.binary_join_element_wise(trace, root, ":")
+
+
 def _requests(spans: pa.Table, calls: Calls) -> pa.Table:
     layers = calls.requests
     started, ended = at(spans, "start_ns", layers.root), at(spans, "end_ns", layers.root)
@@ -76,7 +81,7 @@ def _requests(spans: pa.Table, calls: Calls) -> pa.Table:
     endings = request_endings(spans, layers)
     columns |= {
         "bucket_ns": pc.multiply(pc.divide(started, BUCKET_NS), BUCKET_NS),
-        "request_id": pc.binary_join_element_wise(trace, at(spans, "span_id", layers.root), ":"),
+        "request_id": request_id(trace, at(spans, "span_id", layers.root)),
         "trace_id": trace,
         "model_served": _model(spans, layers),
         "engine": engine_name(spans, layers),

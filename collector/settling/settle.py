@@ -10,8 +10,8 @@ its requests already, the span is stored, counted and not settled, so that no re
 
 What a pass holds is bounded, however much waits: it takes ``news.PASS_ROWS`` new rows, splits the energy of buckets
 with ``ENERGY_ATTEMPTS`` attempts beside them, and rewrites requests in slices (``touched``). While more is waiting,
-energy is split only of buckets that are over and that the next spans will hardly touch, and a pause as long as the pass
-follows, so that settling takes half a core at most. What waits grows on the disk and not in memory, and is caught up
+energy is split only of buckets that nothing new comes to (``due``), and a pause as long as the pass follows, so that
+settling takes half a core at most. What waits grows on the disk and not in memory, and is caught up
 with after the load; ``lag_s`` says by how much.
 
 After each pass the mark is stored. After a restart it is dated back a little, and what lies after it is settled again
@@ -28,13 +28,14 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics.relations.events import EVENT_COLUMNS, completed
-from analytics.relations.settlement import BUCKET_NS, SPAN_COLUMNS
+from analytics.relations.settlement import BUCKET_NS
 from collector.charging.charger import Charger
 from collector.footprint import release_memory
 from collector.settings import SettleSettings
 from collector.settling import jobs
 from collector.settling.buckets import Buckets, buckets_of, runs_of, sharing_a_wide_one, start_buckets
+from collector.settling.due import Due
+from collector.settling.fresh import Lookback, fresh_spans
 from collector.settling.news import FRESH_ROWS, News, Reader
 from collector.settling.points import MARGIN_NS, METRICS, SECOND_NS, with_silences
 from collector.settling.touched import Touched
@@ -50,6 +51,7 @@ MODEL_EVERY_NS: Final = 60 * SECOND_NS
 COMPACT_PASSES: Final = 60
 PAUSE_PER_PASS: Final = 4.0  # so that settling takes a fifth of one core at most
 LONGEST_PAUSE_S: Final = 30.0
+LAST_S: Final = 10.0  # for what is settled after a stop; service managers kill after some 90 s
 ENERGY: Final = "energy"  # among the stored marks: from where on joules are not split for good
 ENERGY_ATTEMPTS: Final = 400_000
 """Attempts that may lie in and beside the buckets whose energy one pass splits, each counted for every such bucket."""
@@ -62,22 +64,6 @@ KNOWN: Final = """
     SELECT DISTINCT trace_id FROM requests
     WHERE started_at BETWEEN make_timestamp($low // 1000) AND make_timestamp($high // 1000)
       AND trace_id IN (SELECT unnest($traces::VARCHAR[]))"""
-HEARD_ROWS: Final = (
-    FRESH_ROWS.replace("$since", "$heard").replace("$back", "$heard_back").replace("$until", "$heard_until")
-)
-FRESH: Final = f"""
-    WITH timely AS NOT MATERIALIZED (
-        SELECT * FROM spans WHERE received_ns > $low - $lateness
-          AND (received_ns - end_ns <= $lateness OR trace_id IN (SELECT unnest($unknown::VARCHAR[])))
-    )
-    SELECT {", ".join(SPAN_COLUMNS)} FROM timely
-    WHERE trace_id IN (SELECT trace_id FROM timely WHERE {FRESH_ROWS})
-       OR trace_id IN (SELECT trace_id FROM call_events WHERE {HEARD_ROWS} AND received_ns - time_ns <= $lateness)"""
-HEARD: Final = f"""
-    SELECT {", ".join(EVENT_COLUMNS)} FROM call_events
-    WHERE received_ns > $low - $lateness
-      AND trace_id IN (SELECT trace_id FROM spans WHERE {FRESH_ROWS}
-                       UNION ALL SELECT trace_id FROM call_events WHERE {HEARD_ROWS})"""
 NEW_POINT_BUCKETS: Final = f"""
     SELECT DISTINCT (time_ns + shift) // $bucket * $bucket AS bucket
     FROM metric_points, (SELECT unnest([-$margin, 0]) AS shift)
@@ -87,6 +73,10 @@ ATTEMPTS_BEGUN: Final = """
     SELECT epoch_us(started_at) * 1000 // $bucket * $bucket AS bucket, count(*) AS attempts FROM attempts_bucketed
     WHERE started_at >= make_timestamp($low // 1000) AND started_at < make_timestamp($high // 1000 + $bucket // 1000)
     GROUP BY ALL"""
+
+
+class Halted(StoreError):
+    """A pass that was ended before it was shown: nothing of it is seen."""
 
 
 def pause_s(interval_s: float, took_s: float) -> float:
@@ -109,11 +99,12 @@ class Settler:
         self._charger = charger
         self._settings = settings
         self._stopped = asyncio.Event()
+        self._halt_at_s = float("inf")
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="settler")  # several would each keep a pass's memory
         self._news = Reader(store)
         marks = store.settled_marks()
-        self._due = buckets_of(marks[ENERGY] - MARGIN_NS, max(marks.values())) if ENERGY in marks else Buckets()
+        self._due = Due(buckets_of(marks[ENERGY] - MARGIN_NS, max(marks.values())) if ENERGY in marks else ())
         self._energy_until_ns: int | None = None
         self._newest_energy = 0
         self._models_at_ns = 0
@@ -128,6 +119,8 @@ class Settler:
             began_s = time.monotonic()
             try:
                 await self._settle(round(self._settings.watermark_s * SECOND_NS))
+            except Halted as halted:
+                _log.info("%s", halted)
             except StoreError:
                 _log.exception("a settling pass failed and will be made again")
             took_s = time.monotonic() - began_s
@@ -150,8 +143,20 @@ class Settler:
         return max(0.0, (time.time_ns() - self._reached_ns) / SECOND_NS)
 
     def stop(self) -> None:
-        """End ``run`` after the pass that is under way."""
+        """End ``run``; the pass that is under way, and all that come, have ``LAST_S`` more."""
+        self._halt_at_s = time.monotonic() + LAST_S
         self._stopped.set()
+
+    async def finish(self) -> None:
+        """Settle what is committed as far as the time since ``stop`` allows. Raises ``StoreError``."""
+        try:
+            await self.settle_now()
+        except Halted as halted:
+            _log.info("%s", halted)
+
+    def _check(self) -> None:
+        if time.monotonic() > self._halt_at_s:
+            raise Halted("settling ends here and goes on after the next start: no time is left for what waits")
 
     @property
     def _more(self) -> bool:
@@ -163,25 +168,27 @@ class Settler:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, hold_back_ns)
 
     def _pass(self, hold_back_ns: int) -> int:
+        self._check()
         began_ns = time.time_ns()
         spans, points, events = read = self._news.read(RELATIONS)
         lags = any(news.more for news in read)
         energy_end = self._energy_end(points, hold_back_ns, lags)
-        lateness = round(self._settings.lateness_s * SECOND_NS)
-        fresh = self._fresh(spans, events, lateness)
-        self._due |= self._energy_buckets(fresh, points, energy_end, lags)
-        taken = self._taken(energy_end, fresh)
+        fresh = self._fresh(spans, events)
+        until_ns = max(news.until_ns for news in read)
+        self._due.touch(self._energy_buckets(fresh, points, energy_end, lags), until_ns)
+        ready = self._due.ready(energy_end, until_ns, lags=lags)
+        taken = self._taken(ready, energy_end, fresh)
         if start_buckets(fresh) or taken:
             charging = self._charger.charging(self._store, taken) if self._charger else None
-            rows = Touched(self._store, fresh, runs_of(taken), energy_end, spans.low_ns - lateness, charging)
+            rows = Touched(self._store, fresh, runs_of(taken), energy_end, charging, self._check)
             rows.write()
             self._keep_models(rows.models(), energy_end)
             self._passes += 1
         jobs.settle_progress(self._store, points.low_ns, points.until_ns)
         if self._passes and self._passes % COMPACT_PASSES == 0:
             compaction.compact(self._store)
+        self._energy_waits = bool(set(ready) - taken)
         self._settled(dict(zip(RELATIONS, read, strict=True)), taken, energy_end)
-        until_ns = max(news.until_ns for news in read)
         self._reached_ns = until_ns if lags else began_ns
         release_memory()
         return until_ns
@@ -189,19 +196,17 @@ class Settler:
     def _settled(self, news: dict[str, News], taken: Buckets, energy_end: int) -> None:
         """Go on from here, also after a restart."""
         self._news.settled(news)
-        self._due -= {bucket for bucket in taken if bucket + BUCKET_NS <= energy_end}
-        self._energy_waits = any(bucket < energy_end for bucket in self._due - taken)
+        self._due.done({bucket for bucket in taken if bucket + BUCKET_NS <= energy_end})
         self._energy_until_ns = energy_end
-        self._store.note_settled({**self._news.marks, ENERGY: min([energy_end, *self._due])})
+        self._store.note_settled({**self._news.marks, ENERGY: self._due.earliest(energy_end)})
 
     def _energy_end(self, points: News, hold_back_ns: int, lags: bool) -> int:
         """Up to where energy is split; 0: there is none. A pass that lags leaves buckets that the next one touches."""
         end = max(0, self._newest_energy_ns(points) - hold_back_ns)
         return max(0, (end - MARGIN_NS) // BUCKET_NS * BUCKET_NS) if lags else end
 
-    def _taken(self, energy_end: int, fresh: pa.Table) -> Buckets:
-        """The oldest buckets whose energy is due and there, with ``ENERGY_ATTEMPTS`` near them, at least one."""
-        ready = sorted(bucket for bucket in self._due if bucket < energy_end)
+    def _taken(self, ready: list[int], energy_end: int, fresh: pa.Table) -> Buckets:
+        """The oldest of the ``ready`` buckets, with ``ENERGY_ATTEMPTS`` near them, at least one."""
         if not ready:
             return set()
         named = {"low": ready[0] - BUCKET_NS, "high": ready[-1] + BUCKET_NS, "bucket": BUCKET_NS}
@@ -219,13 +224,10 @@ class Settler:
         taken |= sharing_a_wide_one(self._store, "energy_intervals", taken)
         return {bucket for bucket in taken if bucket < energy_end}
 
-    def _fresh(self, spans: News, events: News, lateness: int) -> pa.Table:
+    def _fresh(self, spans: News, events: News) -> pa.Table:
         """Spans of the traces with news; of old ones only those whose trace has no requests yet."""
-        unknown = self._unknown(spans, lateness)
-        heard = {"heard": events.since_ns, "heard_until": events.until_ns, "heard_back": events.back_ns}
-        named = {**spans.bounds, **heard, "now": max(spans.now_ns, events.now_ns), "lateness": lateness}
-        fresh = self._store.query(FRESH, {**named, "low": spans.low_ns, "unknown": unknown})
-        return completed(fresh, self._store.query(HEARD, {**named, "low": min(spans.low_ns, events.low_ns)}))
+        lateness = round(self._settings.lateness_s * SECOND_NS)
+        return fresh_spans(self._store, Lookback(spans, events, lateness, self._unknown(spans, lateness)))
 
     def _unknown(self, spans: News, lateness: int) -> list[str]:
         """Traces of old spans that have no requests yet; the others are late, and counted."""

@@ -34,8 +34,7 @@ ATTEMPTS: Final = f"""
       AND request_id NOT IN (SELECT request_id FROM gone)"""
 REPLACED: Final = f"""
     SELECT request_id FROM requests_bucketed
-    WHERE {IN_BUCKETS} AND trace_id IN (SELECT trace_id FROM traces)
-      AND (ended_at >= make_timestamp($horizon // 1000) OR request_id IN (SELECT request_id FROM again))"""
+    WHERE {IN_BUCKETS} AND request_id IN (SELECT request_id FROM again)"""
 CHANGING: Final = f"""
     SELECT request_id, bucket_ns FROM requests_bucketed
     WHERE {IN_BUCKETS} AND request_id NOT IN (SELECT request_id FROM gone)
@@ -72,13 +71,13 @@ class Stored:
         """Requests in ``buckets``."""
         return int(self._store.query(COUNT, _bounds(buckets))["requests"][0].as_py())
 
-    def replaced(self, buckets: Buckets, traces: pa.Array, again: pa.Array, horizon: int) -> pa.Table:
-        """Requests in ``buckets`` that a new settlement of ``traces`` replaces, by ``request_id``.
+    def replaced(self, buckets: Buckets, calls: pa.ChunkedArray) -> pa.Table:
+        """Requests in ``buckets`` whose root is one of ``calls``, by ``request_id``: all of them are settled anew.
 
-        Those are the ones in ``again``, and others of the traces unless they ended before the spans that were read.
+        A call that was a root may be none now that the span above it came.
         """
-        tables = {"traces": pa.table({"trace_id": traces}), "again": pa.table({"request_id": again})}
-        return self._store.query(REPLACED, {**_bounds(buckets), "horizon": horizon}, tables)
+        again = {"again": pa.table({"request_id": calls})}
+        return self._store.query(REPLACED, _bounds(buckets), again)
 
     def whole(self, buckets: Buckets, gone: pa.Table) -> tuple[pa.Table, pa.Table]:
         """The requests in ``buckets`` that stay, and their attempts."""

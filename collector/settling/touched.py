@@ -6,7 +6,7 @@ does that in slices: those that are new or whose energy changes pass through her
 are carried over inside the store, and readers see all of it at once when the last slice is written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -21,7 +21,7 @@ from analytics.ledger.coverage import NEEDED, with_coverage
 from analytics.ledger.inputs import HISTORY_NS, LedgerInputs, LedgerResult
 from analytics.ledger.requests import QUALITIES, with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
-from analytics.relations.settlement import BUCKET_NS
+from analytics.relations.settlement import BUCKET_NS, request_id
 from collector.footprint import release_memory
 from collector.settling import jobs
 from collector.settling.buckets import Buckets, Runs, sharing_a_wide_one, start_buckets
@@ -46,11 +46,12 @@ class Touched:
         fresh: pa.Table,
         energy: Runs,
         energy_end: int,
-        horizon: int,
         charging: Charging | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._charging = charging
+        self._check = check  # between its steps; what it raises ends the pass
         self._energy_end = energy_end
         self._energy_buckets = {bucket for low, high in energy for bucket in range(low, high, BUCKET_NS)}
         self._fresh, starts = settled(fresh), start_buckets(fresh)
@@ -58,8 +59,8 @@ class Touched:
         self._stored = Stored(store)
         near = [self._stored.near(low - MARGIN_NS, high + MARGIN_NS) for low, high in energy]
         self._buckets: Buckets = self._starts.union(*near)
-        ids = self._fresh.requests["request_id"].combine_chunks()
-        self._gone = self._stored.replaced(self._buckets, pc.unique(fresh["trace_id"]), ids, horizon)
+        calls = fresh.filter(pc.is_valid(fresh["role"]))
+        self._gone = self._stored.replaced(self._buckets, request_id(calls["trace_id"], calls["span_id"]))
         self._ledger = [self._split(low, high) for low, high in energy]
         self._energy = pa.concat_tables([ATTEMPT_ENERGY.empty_table(), *(one.attempt_energy for one in self._ledger)])
         self._intervals = self._charged_intervals()
@@ -74,6 +75,7 @@ class Touched:
         release_memory()  # what settling and splitting took and gave back
         with self._store.staging() as staging:
             for requests, attempts in self._slices(staging):
+                self._check()
                 for relation, rows in self._settled(requests, attempts).items():
                     self._store.stage(staging, relation, rows)
             self._show({}, staging)
@@ -131,6 +133,7 @@ class Touched:
         self._store.replace_buckets(tables, listed, staging=staging)
 
     def _split(self, low: int, high: int) -> LedgerResult:
+        self._check()
         high = min(high, self._energy_end)
         begin, end = low - MARGIN_NS, high + MARGIN_NS
         points = points_of(self._store, low, high)

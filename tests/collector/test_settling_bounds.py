@@ -132,6 +132,30 @@ def test_killed_in_the_middle_of_a_lag_nothing_is_skipped_or_doubled(
         _has_the_rows_of_one_pass(store, pa.concat_tables([old, spans]), points, tmp_path)
 
 
+def test_a_stop_in_the_middle_of_a_lag_ends_the_pass_and_the_next_start_goes_on(
+    store: Store, simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bounded: None
+) -> None:
+    spans, points = spans_of(simulated), points_of(simulated)
+    store.append_raw({"spans": spans, "metric_points": points})
+    monkeypatch.setattr(settle, "LAST_S", 0.0)
+    settler = Settler(store, SETTINGS)
+    stage, staged = Store.stage, [0]
+
+    def stop_in_the_second_pass(own: Store, staging: Staging, relation: str, rows: pa.Table) -> None:
+        stage(own, staging, relation, rows)
+        staged.append(rows.num_rows if relation == "requests" else 0)
+        if own.query("SELECT count(*) AS n FROM requests")["n"][0].as_py():
+            settler.stop()
+
+    monkeypatch.setattr(Store, "stage", stop_in_the_second_pass)
+    run(settler.finish)
+    seen = store.query("SELECT count(*) AS n FROM requests")["n"][0].as_py()
+    assert 0 < seen < sum(staged) < 450, "half a pass is not seen"
+    monkeypatch.setattr(Store, "stage", stage)
+    run(lambda: Settler(store, SETTINGS).settle_now())
+    _has_the_rows_of_one_pass(store, spans, points, tmp_path)
+
+
 def test_how_far_settlement_lags_is_told(
     store: Store, simulated: Simulated, monkeypatch: pytest.MonkeyPatch, bounded: None
 ) -> None:
