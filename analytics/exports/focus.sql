@@ -1,12 +1,13 @@
 -- Daily cost of each tenant, model and engine, and of the joules that no request was charged for, as FOCUS has it.
--- A request belongs to the day it began. Rows of one currency each.
+-- A request belongs to the day it began. Rows of one currency each; grams of two bases are never added (NULL).
 WITH served AS (
     SELECT date_trunc('day', started_at) AS day, tenant, coalesce(model_served, model_requested) AS model, engine,
            any_value(region) AS region, currency, 'requests' AS part,
            count(*) AS requests, CAST(sum(output_tokens) AS DOUBLE) AS tokens, sum(energy_j) AS joules,
            sum(cost) AS cost, sum(cost_energy) AS cost_energy, sum(cost_device) AS cost_device,
-           sum(cost_tokens) AS cost_tokens, sum(co2e_g) AS co2e_g, sum(co2e_embodied_g) AS co2e_embodied_g,
-           worst_quality(energy_quality) AS quality, any_value(grid_basis) AS grid_basis,
+           sum(cost_tokens) AS cost_tokens, sum(co2e_embodied_g) AS co2e_embodied_g,
+           CASE WHEN count(DISTINCT grid_basis) < 2 THEN sum(co2e_g) END AS co2e_g,
+           worst_quality(energy_quality) AS quality, string_agg(DISTINCT grid_basis, '; ' ORDER BY grid_basis) AS grid_basis,
            string_agg(DISTINCT concat_ws(' ', grid_zone, grid_year, grid_source), '; ')
                FILTER (WHERE grid_zone IS NOT NULL) AS factor,
            bool_or(grid_estimated) AS factor_estimated, any_value(price_source) AS price_source,
@@ -27,8 +28,9 @@ shares AS (
 nobodys AS (
     SELECT date_trunc('day', started_at) AS day, engine, currency, part, sum(joules) AS joules,
            sum(cost_energy * w) AS cost_energy, sum(cost_device * w) AS cost_device,
-           sum(co2e_g * w) AS co2e_g, sum(co2e_embodied_g * w) AS co2e_embodied_g,
-           worst_quality(quality) AS quality, any_value(grid_basis) AS grid_basis,
+           CASE WHEN count(DISTINCT grid_basis) < 2 THEN sum(co2e_g * w) END AS co2e_g,
+           sum(co2e_embodied_g * w) AS co2e_embodied_g,
+           worst_quality(quality) AS quality, string_agg(DISTINCT grid_basis, '; ' ORDER BY grid_basis) AS grid_basis,
            string_agg(DISTINCT concat_ws(' ', grid_zone, grid_year, grid_source), '; ')
                FILTER (WHERE grid_zone IS NOT NULL) AS factor,
            bool_or(grid_estimated) AS factor_estimated, any_value(price_source) AS price_source,

@@ -19,7 +19,7 @@ ARMS = """
                quantile_cont(ttft_s, 0.95) FILTER (WHERE first_token_origin = 'engine') AS ttft_p95_s,
                quantile_cont(e2e_s, 0.95) AS e2e_p95_s,
                avg(quality_score) AS exact, min(started_at) AS first_at, max(ended_at) AS last_at,
-               max(energy_quality) AS quality
+               worst_quality(energy_quality) AS quality
         FROM requests WHERE list_contains($run_ids, run_id) GROUP BY ALL
     ),
     with_energy AS (
@@ -31,7 +31,7 @@ ARMS = """
            avg(ttft_p95_s) AS ttft_p95_s, avg(e2e_p95_s) AS e2e_p95_s,
            sum(tokens) / sum(epoch(last_at - first_at)) AS tokens_per_s,
            sum(active_j) / sum(tokens) AS active_j_per_token, sum(total_j) / sum(tokens) AS total_j_per_token,
-           avg(exact) AS exact, max(quality) AS quality
+           avg(exact) AS exact, worst_quality(quality) AS quality
     FROM with_energy GROUP BY ALL ORDER BY min(first_at)
 """
 

@@ -36,7 +36,7 @@ ENERGY = """
            sum(unattributed_j) FILTER (WHERE unattributed_reason = 'overhead') AS overhead_j,
            sum(unattributed_j) FILTER (WHERE engine IS NOT NULL)
                / nullif(sum(total_j) FILTER (WHERE engine IS NOT NULL), 0) AS engine_unattributed_share,
-           max(quality) AS quality, string_agg(DISTINCT source, ', ') AS source,
+           worst_quality(quality) AS quality, string_agg(DISTINCT source, ', ') AS source,
            string_agg(DISTINCT method, ', ') FILTER (WHERE engine IS NOT NULL) AS method,
            sum(co2e_g) AS co2e_g, sum(co2e_embodied_g) AS co2e_embodied_g, sum(cost_energy) AS cost_energy,
            sum(cost_device) AS cost_device, string_agg(DISTINCT currency, ', ') AS currency,

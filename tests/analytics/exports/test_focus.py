@@ -80,6 +80,21 @@ def test_a_row_is_one_day_of_one_tenant_model_engine(store: Store) -> None:
     assert {row["SubAccountId"] for row in rows if row["x_Part"] == "requests"} == set(sample.TENANTS)
 
 
+def test_grams_of_two_bases_are_not_added(tmp_path: Path) -> None:
+    """The day on which the grid changed from averages to margins has energy and cost, and no grams."""
+    days = sample.library_days(END, hours=4)
+    for relation in ("requests", "energy_intervals"):
+        for number, row in enumerate(days[relation]):
+            row["grid_basis"] = "marginal" if number % 2 else "average"
+    with Store.open(tmp_path) as opened:
+        sample.write(opened, days)
+        rows = focus.rows(opened, WINDOW).to_pylist()
+    mixed = [row for row in rows if ";" in (row["x_CarbonBasis"] or "")]
+    assert {row["x_CarbonBasis"] for row in mixed} == {"average; marginal"}
+    assert {row["x_CarbonGrams"] for row in mixed} == {None}
+    assert sum(row["x_EnergyJoules"] for row in mixed) > 0
+
+
 def test_the_command_writes_csv_and_parquet(data: Path, tmp_path: Path) -> None:
     asked = ["export", "focus", "--from", "2026-11-18", "--to", "2026-11-19", "--data", str(data), "--out"]
     for name in ("cost.csv", "cost.parquet"):
