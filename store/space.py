@@ -9,6 +9,11 @@ from pathlib import Path
 from conventions.errors import StoreError
 
 
+def has(folder: Path, nbytes: int) -> bool:
+    """Whether so many bytes are free where ``folder`` is."""
+    return shutil.disk_usage(folder).free >= nbytes
+
+
 def require(folder: Path, reserve: int) -> None:
     """Raises ``StoreError`` when fewer than ``reserve`` bytes are free where ``folder`` is."""
     if not reserve:

@@ -12,6 +12,7 @@ from collector.decoding.bodies import decoded_together
 from collector.decoding.columns import Rows
 from collector.decoding.signals import Signal
 from collector.ingesting.storing import Tables
+from collector.spool import segments
 from collector.spool.records import Head, Record
 from collector.spool.segments import Entry
 
@@ -32,12 +33,12 @@ class RowMaker:
         rows = Rows()
         parts: dict[str, list[pa.Table]] = {}
         bodies: dict[str, list[Received]] = {}
-        for entry in entries:
+        for entry, body in zip(entries, segments.bodies(entries), strict=True):
             if entry.head.kind.startswith(ROWS):
-                made = pa.ipc.open_stream(entry.body()).read_all()
+                made = pa.ipc.open_stream(body).read_all()
                 parts.setdefault(entry.head.kind.removeprefix(ROWS), []).append(made)
             else:
-                plain = compression.decompress(entry.body(), entry.head.compression, self._limit)
+                plain = compression.decompress(body, entry.head.compression, self._limit)
                 bodies.setdefault(entry.head.kind, []).append((plain, entry.head.received_ns))
         for signal, received in bodies.items():
             self._counters.cut.inc(decoded_together(self._signals[signal], received, rows))

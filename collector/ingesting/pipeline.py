@@ -142,6 +142,8 @@ class Pipeline:
             except StoreError as error:
                 _log.error("the spool keeps what is stored: %s", error)
         self._spool.release(self._store.held_until)
+        if not at_last:
+            self._spool.prepare()
 
     def _tables(self, entries: Sequence[Entry]) -> Tables:
         made = self._make(entries)

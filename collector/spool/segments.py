@@ -1,6 +1,7 @@
 """A folder of segments: records appended by one thread and forced to disk together, read by any, deleted when told.
 
-A segment is never appended to after a restart. Files are for this user only: bodies are kept as they were sent.
+A segment is never appended to after a restart; behind its last record it may have zeros, which it was made of. Files
+are for this user only: bodies are kept as they were sent.
 """
 
 import logging
@@ -9,10 +10,11 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from collector.spool import records
+from collector.spool import durable, records
 from collector.spool.records import MAGIC, Found, Head, Record
 from conventions.errors import StoreError
 from store import space
@@ -22,7 +24,6 @@ _log = logging.getLogger(__name__)
 SEGMENT_BYTES: Final = 16_000_000
 SPOOL: Final = "spool"  # the folder, in the data folder
 SUFFIX: Final = ".spool"
-_sync = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
 
 @dataclass(slots=True, eq=False)
@@ -36,15 +37,15 @@ class Segment:
     began_s: float = field(default_factory=time.monotonic)
     rotten: bool = False  # it holds more than its whole records
 
-    def read(self, found: Found) -> bytes:
-        """The body of a record. Raises ``StoreError``."""
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """So many of its bytes. Raises ``StoreError``."""
         try:
-            body = os.pread(self.fd, found.nbytes, found.offset)
+            found = os.pread(self.fd, nbytes, offset)
         except OSError as error:
             raise StoreError(f"cannot read {self.path}: {error}") from error
-        if len(body) != found.nbytes:
+        if len(found) != nbytes:
             raise StoreError(f"{self.path} is shorter than it was")
-        return body
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,18 @@ class Entry:
 
     def body(self) -> bytes:
         """Its body as it was appended. Raises ``StoreError``."""
-        return self.segment.read(self.found)
+        return self.segment.read(self.found.offset, self.found.nbytes)
+
+
+def bodies(entries: Sequence[Entry]) -> list[bytes]:
+    """Their bodies; neighbours are read together. Raises ``StoreError``."""
+    read: list[bytes] = []
+    for segment, group in groupby(entries, lambda one: one.segment):
+        found = [one.found for one in group]
+        begin = found[0].offset
+        whole = segment.read(begin, found[-1].offset + found[-1].nbytes - begin)
+        read += [whole[one.offset - begin : one.offset - begin + one.nbytes] for one in found]
+    return read
 
 
 class Spool:
@@ -113,6 +125,13 @@ class Spool:
             raise StoreError(f"cannot write {path}: {error}; make room or mend the disk") from error
         _log.error("record %d is kept as %s", entry.sequence, path)
 
+    def prepare(self) -> None:
+        """Make the next segment's file beforehand. For one thread."""
+        try:
+            durable.make_spare(self._folder, MAGIC, self._segment_bytes, self.reserve)
+        except OSError as error:
+            _log.debug("segments are made when they are needed: %s", error)
+
     def release(self, sequence: int) -> None:
         """Delete segments of which every record is at most ``sequence``; a rotten one is kept under another name."""
         with self._lock:
@@ -138,11 +157,12 @@ class Spool:
             return min((segment.began_s for segment in self._all()), default=time.monotonic())
 
     def close(self) -> None:
-        """Close all files; they stay."""
+        """Close all files; those with records stay."""
         with self._lock:
             for segment in self._all():
                 os.close(segment.fd)
             self._closed, self._current = [], None
+        durable.leave_no_spare(self._folder)
 
     def _all(self) -> list[Segment]:
         return [*self._closed, *([self._current] if self._current is not None else [])]
@@ -152,7 +172,7 @@ class Spool:
         whole = list(records.found(content))
         end = whole[-1].offset + whole[-1].nbytes if whole else len(MAGIC)
         segment = Segment(path, os.open(path, os.O_RDONLY), end, whole[-1].sequence if whole else 0)
-        if len(content) > end:
+        if content[end:].strip(b"\0"):
             segment.rotten = True
             _log.warning("%s: read to byte %d of %d, where the last whole record ends", path, end, len(content))
         self._closed.append(segment)
@@ -163,13 +183,11 @@ class Spool:
         if current is not None and current.nbytes < self._segment_bytes:
             return current
         path = self._folder / f"{self._next:020d}{SUFFIX}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.write(fd, MAGIC)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        fd = durable.take_spare(self._folder, path)
+        if fd is None:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            durable.write(fd, MAGIC, 0)
+        durable.sync_folder(self._folder)
         if current is not None:
             self._closed.append(current)
         self._current = Segment(path, fd, len(MAGIC))
@@ -184,9 +202,8 @@ class Spool:
             at += len(before) + len(body)
         self._next += len(batch)  # numbers are never given twice, whatever becomes of these bytes
         try:
-            if os.pwrite(segment.fd, b"".join(parts), segment.nbytes) != at - segment.nbytes:
+            if durable.write(segment.fd, b"".join(parts), segment.nbytes) != at - segment.nbytes:
                 raise OSError("the disk took only a part")
-            _sync(segment.fd)
         except OSError:
             self._give_up(segment)
             raise

@@ -88,6 +88,8 @@ def started(directory: Path) -> Iterator[Start]:
         running.append(RunningCollector(config, environment))
         return running[-1]
 
-    yield start
-    for collector in running:
-        collector.stop()
+    try:
+        yield start
+    finally:
+        for collector in running:
+            collector.stop()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from collector.spool import segments
+from collector.spool import durable, segments
 from collector.spool.records import Head, Record
 from collector.spool.segments import Entry, Spool
 from conventions.errors import StoreError
@@ -33,12 +33,22 @@ def failing(error: int) -> Callable[..., Any]:
     return fail
 
 
+def written_and(then: Callable[..., Any]) -> Callable[..., Any]:
+    """Bytes are written, and not known to be on disk."""
+
+    def write(fd: int, content: bytes, at: int) -> Any:
+        os.pwrite(fd, content, at)
+        return then()
+
+    return write
+
+
 def test_a_write_that_takes_only_a_part_keeps_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path)
     spool.append([record(b"before")])
-    whole = os.pwrite
+    whole = durable.write
     with monkeypatch.context() as patched:
-        patched.setattr(os, "pwrite", lambda fd, content, at: whole(fd, content[:20], at))
+        patched.setattr(durable, "write", lambda fd, content, at: whole(fd, content[:20], at))
         with pytest.raises(StoreError, match="only a part"):
             spool.append([record(b"lost")])
     after = spool.append([record(b"after")])
@@ -49,7 +59,7 @@ def test_a_write_that_takes_only_a_part_keeps_nothing_of_it(tmp_path: Path, monk
 def test_after_a_failed_sync_the_segment_is_written_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(segments, "_sync", failing(5))
+        patched.setattr(durable, "write", written_and(failing(5)))
         with pytest.raises(StoreError, match="mend the disk"):
             spool.append([record(b"lost")])
     spool.append([record(b"after")])
@@ -62,7 +72,7 @@ def test_a_disk_that_cannot_be_cut_either_leaves_a_tail_that_is_not_read_as_stor
     spool = Spool(tmp_path)
     spool.append([record(b"before")])
     with monkeypatch.context() as patched:
-        patched.setattr(segments, "_sync", failing(5))
+        patched.setattr(durable, "write", written_and(failing(5)))
         patched.setattr(os, "ftruncate", failing(5))
         with pytest.raises(StoreError):
             spool.append([record(b"unanswered")])
@@ -118,3 +128,56 @@ def test_only_the_collectors_user_may_read_what_was_sent(tmp_path: Path) -> None
     Spool(tmp_path / "spool").append([record(b"a prompt")])
     assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
     assert next((tmp_path / "spool").iterdir()).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_segment_made_beforehand_is_written_over_and_read_like_any_other(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, segment_bytes=200)
+    spool.prepare()
+    spool.prepare()
+    assert [one.name for one in tmp_path.iterdir()] == [durable.SPARE]
+    spool.append([record(b"first")])
+    [path] = tmp_path.glob("*.spool")
+    assert (path.stat().st_size, path.stat().st_mode & 0o777) == (200, 0o600)
+    spool.append([record(b"second" * 40)])  # over its end
+    spool.prepare()
+    spool.append([record(b"third\0\0")])
+    again = reopened(spool, tmp_path)
+    assert bodies(again.left) == [b"first", b"second" * 40, b"third\0\0"]
+    again.release(3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_zeros_with_something_in_them_are_kept_as_unreadable(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, segment_bytes=200)
+    spool.prepare()
+    spool.append([record(b"good")])
+    spool.close()
+    [path] = tmp_path.glob("*.spool")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    again = Spool(tmp_path)
+    assert bodies(again.left) == [b"good"]
+    again.release(1)
+    assert [one.suffix for one in tmp_path.iterdir()] == [".unreadable"]
+
+
+def test_no_segment_is_made_beforehand_where_there_is_no_room(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, reserve=10**18)
+    spool.prepare()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_left_of_a_segment_in_the_making_is_no_segment(tmp_path: Path) -> None:
+    (tmp_path / durable.UNFINISHED).write_bytes(bytes(100))
+    spool = Spool(tmp_path, segment_bytes=200)
+    assert spool.left == []
+    spool.prepare()
+    assert [(one.name, one.stat().st_size) for one in tmp_path.iterdir()] == [(durable.SPARE, 200)]
+
+
+def test_bodies_of_several_segments_are_those_of_their_entries(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, segment_bytes=120)
+    entries = [one for number in range(9) for one in spool.append([record(bytes([number]) * 30), record(b"")])]
+    assert len({entry.segment.path for entry in entries}) > 2
+    assert segments.bodies(entries) == bodies(entries)
+    assert segments.bodies([entries[0], entries[4]]) == [entries[0].body(), entries[4].body()]
+    assert segments.bodies([]) == []
