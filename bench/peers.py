@@ -1,6 +1,7 @@
 """Phoenix and MLflow as peers of ingestion, run from the virtual environment that ``TOKENJOULE_BENCH_PEERS`` names.
 
-Their durable rate counts rows in their own SQLite files: Phoenix acknowledges before it has stored.
+Their durable rate counts rows in their own SQLite files: Phoenix acknowledges before it has stored. What is not stored
+in ``STORED_WITHIN_S`` does not count, and that time does.
 """
 
 import http.client
@@ -19,7 +20,7 @@ from tokenjoule.configuration import free_port
 
 VARIABLE = "TOKENJOULE_BENCH_PEERS"
 POSTS = 4
-STARTED_WITHIN_S, STORED_WITHIN_S = 90.0, 120.0
+STARTED_WITHIN_S, STORED_WITHIN_S = 300.0, 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,9 @@ def _rate(peer: Peer, program: Path, requests: Requests) -> float | str:
         expected = POSTS * requests.count
         began = time.perf_counter()
         post_all(port, requests.take(POSTS), headers=peer.headers)
-        if not _within(STORED_WITHIN_S, lambda: _rows(database) >= expected):
-            return f"{_rows(database)} of {expected} spans stored after {STORED_WITHIN_S:g} s"
-        return expected / (time.perf_counter() - began)
+        _within(STORED_WITHIN_S, lambda: _rows(database) >= expected)
+        stored, elapsed = _rows(database), time.perf_counter() - began
+        return stored / elapsed if stored else f"nothing stored after {STORED_WITHIN_S:g} s"
 
 
 @contextmanager
