@@ -23,8 +23,9 @@ from conventions.errors import RowsRefused, StoreError
 _log = logging.getLogger(__name__)
 
 Tables = Mapping[str, pa.Table]
-LINGER_S: Final = 0.2
-"""How long a commit waits for more: one of ten rows costs as much CPU time as 500 rows more in one."""
+LINGER_S: Final = 0.6
+"""How long a commit waits for more: one of ten rows costs as much CPU time as 500 rows more in one. At 1,500 spans/s in
+posts of ten, making and storing rows took 65 to 85 µs per span with 0.2 s and 35 to 46 with this."""
 GROUP_ROWS: Final = 20_000
 """A group of so many waits no longer: while it is committed the next one is made."""
 GROUP_BYTES: Final = 64_000_000

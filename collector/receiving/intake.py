@@ -47,7 +47,11 @@ def read(signal: Signal, sent: Sent, limit: int) -> tuple[Record, Batch]:
 
     The body is spooled as it was sent, JSON as the protobuf of what was read of it.
     """
-    plain = compression.decompress(sent.body, sent.compressed_as, limit)
+    return read_plain(signal, sent, compression.decompress(sent.body, sent.compressed_as, limit))
+
+
+def read_plain(signal: Signal, sent: Sent, plain: bytes) -> tuple[Record, Batch]:
+    """The same where the body is decompressed already."""
     batch, message = checked(signal, sent.encoding, plain, sent.received_ns)
     as_sent = sent.encoding.media_type == encoding.PROTOBUF
     compressed_as = sent.compressed_as.strip().lower() if as_sent else ""

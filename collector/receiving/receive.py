@@ -17,7 +17,7 @@ from collector.decoding.batch import Batch
 from collector.decoding.encoding import Encoding
 from collector.decoding.signals import Signal
 from collector.receiving.admission import Ticket
-from collector.receiving.intake import Intake, Sent, read
+from collector.receiving.intake import Intake, Sent, read, read_plain
 from conventions.errors import (
     IngestError,
     MalformedPayload,
@@ -100,9 +100,9 @@ class Receiver:
 
 async def take_in(signal: Signal, sent: Sent, intake: Intake) -> Batch:
     """Spool ``sent``: returned means on disk. Raises ``IngestError`` or ``StoreError``."""
-    most = INLINE_PROTOBUF_BYTES if sent.encoding.media_type == encoding.PROTOBUF else INLINE_BYTES
-    if len(sent.body) <= most and sent.compressed_as in ("", "identity"):
-        record, batch = read(signal, sent, intake.max_body)
+    plain = _at_once(sent)
+    if plain is not None:
+        record, batch = read_plain(signal, sent, plain)
     else:
         loop = asyncio.get_running_loop()
         record, batch = await loop.run_in_executor(intake.decoders, read, signal, sent, intake.max_body)
@@ -110,6 +110,17 @@ async def take_in(signal: Signal, sent: Sent, intake: Intake) -> Batch:
     if batch.accepted:
         await asyncio.wrap_future(intake.pipeline.submit(record))
     return batch
+
+
+def _at_once(sent: Sent) -> bytes | None:
+    """The body decompressed, if it is so small that it is read here; ``None``: a thread has to."""
+    most = INLINE_PROTOBUF_BYTES if sent.encoding.media_type == encoding.PROTOBUF else INLINE_BYTES
+    if len(sent.body) > (most if sent.compressed_as in ("", "identity") else INLINE_BYTES):
+        return None
+    try:
+        return compression.decompress(sent.body, sent.compressed_as, most)
+    except PayloadTooLarge:
+        return None
 
 
 async def _read(headers: Headers, receive: Receive, limit: int, ticket: Ticket) -> bytes:

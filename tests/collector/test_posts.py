@@ -4,23 +4,31 @@ import asyncio
 import contextlib
 import gzip
 import socket
+import time
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import uvicorn
+import zstandard
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from starlette.responses import PlainTextResponse
 
 from collector.__main__ import Server
+from collector.decoding import encoding
+from collector.decoding.encoding import Encoding
 from collector.receiving.connections import Connections
+from collector.receiving.intake import Sent
 from collector.receiving.posts import MOST_BYTES, Posting
+from collector.receiving.receive import take_in
 from collector.settings import ConnectionSettings
 from tests.collector.payloads import span, traces
 from tests.collector.receiver import LIMIT, RETRY_AFTER_S, Receiver, Store, spans
 
 APPLICATION = 418  # what the application answers here, so that one sees who did
+PLAIN = Encoding(encoding.PROTOBUF)
 PROTOBUF = ("content-type: application/x-protobuf",)
 
 
@@ -168,3 +176,15 @@ def test_requests_in_a_pipeline_are_answered_in_their_order(receiver: Receiver) 
             return found
 
     assert asyncio.run(scene()) == [200, APPLICATION, APPLICATION]  # what comes behind another waits for its turn
+
+
+@pytest.mark.parametrize("packed", ["", "gzip", "deflate", "zstd"])
+def test_what_is_small_is_read_without_a_thread_also_compressed(receiver: Receiver, store: Store, packed: str) -> None:
+    pack = {"": bytes, "gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.compress}[packed]
+    small, large = (Sent(pack(one), packed, PLAIN, time.time_ns(), "peer") for one in (spans(2), bytes(LIMIT - 1)))
+    receiver.intake.decoders.shutdown()
+    assert asyncio.run(take_in(receiver.signal, small, receiver.intake)).accepted == 2
+    with pytest.raises(RuntimeError, match="shutdown"):
+        asyncio.run(take_in(receiver.signal, large, receiver.intake))
+    receiver.pipeline.close()
+    assert store.rows == 2
