@@ -1,9 +1,11 @@
 """Energy of CPU packages from RAPL, through Linux's powercap files.
 
-Only package zones are read, each name once: their subzones (core, uncore, dram) and ``psys`` overlap them. The counter
-is in µJ and wraps at ``max_energy_range_uj`` (262,144 J on many parts, some 12 minutes at 350 W). A counter that went
-back further than a package can use up, and readings so far apart that a wrap may have been missed, begin a new series.
-Since CVE-2020-8694 the files are readable by root only.
+Only package zones are read, each name once: their subzones (core, uncore, dram) and ``psys`` overlap them. Some AMD
+machines list a package once per die, each with the package's own counter (codecarbon 788): those count once too.
+
+The counter is in µJ and wraps at ``max_energy_range_uj`` (262,144 J on many parts, some 12 minutes at 350 W). One that
+went back further than a package can use up, and readings so far apart that a wrap may have been missed, begin a new
+series. Since CVE-2020-8694 the files are readable by root only.
 """
 
 import logging
@@ -19,6 +21,7 @@ POWERCAP = Path("/sys/class/powercap")
 PROVENANCE = Provenance("rapl", "cpu_package", "measured")
 MOST_W = 2_000.0  # four times what the hungriest packages of 2025 are rated
 SHORTEST_S = 1.0  # the counter's own steps blur power over less
+SAME_UJ = 1_000_000  # a package at MOST_W uses half of that between two readings half a millisecond apart
 LONGEST_S = 10.0  # apart, whatever the range: no wrap is missed by then
 
 _log = logging.getLogger(__name__)
@@ -49,7 +52,10 @@ class Probe:
         zones = sorted(named.values())
         if not zones:
             raise ProbeUnavailable(f"no RAPL package under {powercap} (virtual machines and containers hide it)")
-        self._packages = [_open(zone, number) for number, zone in enumerate(zones)]
+        opened = [_open(zone) for zone in zones]
+        self._packages = [package for number, package in enumerate(opened) if not _is_listed(package, opened[:number])]
+        for number, package in enumerate(self._packages):
+            package.device = Device(f"cpu:{number}", "cpu", package.device.name)
         self.description = ", ".join(f"{package.device.name} as {package.device.id}" for package in self._packages)
 
     def read(self) -> list[Sample]:
@@ -75,7 +81,17 @@ def _name(zone: Path) -> str:
     return (zone / "name").read_text().strip()
 
 
-def _open(zone: Path, number: int) -> _Package:
+def _is_listed(package: _Package, others: list[_Package]) -> bool:
+    """Whether another die of the same package showed the same counter: no two counters are as close by chance."""
+    return any(_of(one) == _of(package) and abs(one.last_uj - package.last_uj) <= SAME_UJ for one in others)
+
+
+def _of(package: _Package) -> str:
+    """The package of a die: ``package-0-die-1`` is of ``package-0``."""
+    return package.device.name.partition("-die-")[0]
+
+
+def _open(zone: Path) -> _Package:
     counter = zone / "energy_uj"
     try:
         raw_uj = int(counter.read_text())
@@ -86,7 +102,7 @@ def _open(zone: Path, number: int) -> _Package:
         ) from None
     except (OSError, ValueError) as error:
         raise ProbeUnavailable(f"{counter}: {error}") from None
-    device = Device(f"cpu:{number}", "cpu", _name(zone))
+    device = Device("cpu", "cpu", _name(zone))
     return _Package(counter, range_uj, device, raw_uj, time.monotonic(), time.time_ns())
 
 

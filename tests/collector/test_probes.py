@@ -120,6 +120,27 @@ def test_a_rapl_package_that_is_listed_twice_counts_once(tmp_path: Path) -> None
     ]
 
 
+def test_dies_that_show_their_packages_counter_count_once(tmp_path: Path) -> None:
+    """Some AMD machines: a zone per die, and every one reads the register of the package (codecarbon 788)."""
+    zone(tmp_path, "intel-rapl:0", "package-0-die-0", 70_000_000_000, 262_143_328_850)
+    zone(tmp_path, "intel-rapl:1", "package-0-die-1", 70_000_000_900, 262_143_328_850)
+    zone(tmp_path, "intel-rapl:2", "package-1-die-0", 70_000_000_500, 262_143_328_850)
+    probe = rapl.Probe(ProbeContext(), tmp_path)
+    devices = [sample.device for sample in probe.read()]
+    assert [(one.id, one.name) for one in devices if one] == [
+        ("cpu:0", "package-0-die-0"),
+        ("cpu:1", "package-1-die-0"),
+    ]
+
+
+def test_dies_with_counters_of_their_own_are_all_read(tmp_path: Path) -> None:
+    zone(tmp_path, "intel-rapl:0", "package-0-die-0", 70_000_000_000, 262_143_328_850)
+    zone(tmp_path, "intel-rapl:1", "package-0-die-1", 90_000_000_000, 262_143_328_850)
+    assert [sample.device.id for sample in rapl.Probe(ProbeContext(), tmp_path).read() if sample.device] == [
+        "cpu:0", "cpu:1",
+    ]  # fmt: skip
+
+
 def test_rapl_that_may_not_be_read_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = zone(tmp_path, "intel-rapl:0", "package-0", 1)
     (package / "energy_uj").chmod(0)
