@@ -15,9 +15,10 @@ import numpy as np
 from analytics.ledger.components import DECODE, DECODE_CONTEXT, NUM_COMPONENTS, PREFILL, PREFILL_CONTEXT, STEPS
 from analytics.ledger.inputs import Flags, Floats, Ints
 from analytics.ledger.pace import paced
-from analytics.ledger.progress import Clock, Company, Phases, StepClock, ended
+from analytics.ledger.progress import Clock, Company, Progress, StepClock, ended
 from analytics.ledger.work import SMALLEST_CHUNK, Work
 
+ENTRIES_AT_ONCE: Final = 1 << 15  # arrays of so many stay in the cache, and memory does not grow with theirs
 ROUNDING: Final = 1e-12  # of a counter's increment; a rest below it is none
 
 
@@ -43,31 +44,60 @@ class Ticks:
     decode_is_generated: bool  # decode counts output tokens, the first included (stock vLLM)
 
 
-def claim(work: Work, cells: Floats, step_times: Floats, steps: Floats, *, generated: bool) -> Claims:
+def claim(
+    work: Work,
+    cells: Floats,
+    step_times: Floats,
+    steps: Floats,
+    *,
+    generated: bool,
+    pace: tuple[Floats, Floats] | None = None,
+) -> Claims:
     """What ``work`` claims in each cell between the moments ``cells``, before anything is held against counters.
 
     ``steps`` is the cumulative step counter at ``step_times`` (empty: none); it paces decoding and says how many steps
-    a long prefill took. ``generated``: decode positions are counted as output tokens.
+    a long prefill took. ``generated``: decode positions are counted as output tokens. ``pace``: that of ``work``,
+    where it is known already.
     """
-    clock = StepClock(paced(work), step_times, steps) if len(step_times) >= 2 else Clock()
-    company = Company(work, clock)
+    clock = StepClock(pace or paced(work), step_times, steps) if len(step_times) >= 2 else Clock()
     attempts, entries = _overlaps(work, cells)
-    at = Phases(work, attempts, clock)
-    begin, end = cells[entries], cells[entries + 1]
-    u0, u1, v0, v1 = at.prefill(begin), at.prefill(end), at.decode(begin), at.decode(end)
-    prompt, prefilled = work.prompt[attempts], work.prefilled[attempts]
-    later = np.maximum(work.output - 1, 0.0)[attempts]
-    decoded = (work.output if generated else work.decoded)[attempts]
-    parts = np.zeros((len(attempts), NUM_COMPONENTS))
-    parts[:, PREFILL] = prefilled * (u1 - u0)
-    parts[:, PREFILL_CONTEXT] = _context(work.cached[attempts], prefilled, u0, u1)
-    parts[:, DECODE] = decoded * (v1 - v0)
-    parts[:, DECODE_CONTEXT] = _context(prompt, later, v0, v1) * ratio(decoded, later)
-    prefill_steps = _prefill_steps(work, clock)[attempts] * (u1 - u0)
-    decode_steps = work.decode_steps[attempts] * (v1 - v0)
-    parts[:, STEPS] = prefill_steps * _share(company, at.prefill_from, at.prefill_until, begin, end)
-    parts[:, STEPS] += decode_steps * _share(company, at.decode_from, at.decode_until, begin, end)
-    return Claims(attempts, entries, parts, prefill_steps + decode_steps)
+    claimant = _Claimant(work, cells, clock, work.output if generated else work.decoded)
+    parts, running = np.zeros((len(attempts), NUM_COMPONENTS)), np.zeros(len(attempts))
+    for first in range(0, len(attempts), ENTRIES_AT_ONCE):
+        some = slice(first, first + ENTRIES_AT_ONCE)
+        parts[some], running[some] = claimant.claims(attempts[some], entries[some])
+    return Claims(attempts, entries, parts, running)
+
+
+class _Claimant:
+    """What attempts claim in cells, with what is the same for all of them computed once."""
+
+    def __init__(self, work: Work, cells: Floats, clock: StepClock | Clock, decoded: Floats) -> None:
+        self._work = work
+        self._cells = cells
+        self._decoded = decoded
+        self._company = Company(work, clock)
+        self._progress = Progress(work, clock)
+        self._prefill_steps = _prefill_steps(work, clock)
+
+    def claims(self, attempts: Ints, entries: Ints) -> tuple[Floats, Floats]:
+        """Parts and running steps of each attempt in its cell."""
+        work, at = self._work, self._progress.of(attempts)
+        begin, end = self._cells[entries], self._cells[entries + 1]
+        u0, u1, v0, v1 = at.prefill(begin), at.prefill(end), at.decode(begin), at.decode(end)
+        prompt, prefilled = work.prompt[attempts], work.prefilled[attempts]
+        later = np.maximum(work.output[attempts] - 1, 0.0)
+        decoded = self._decoded[attempts]
+        parts = np.zeros((len(attempts), NUM_COMPONENTS))
+        parts[:, PREFILL] = prefilled * (u1 - u0)
+        parts[:, PREFILL_CONTEXT] = _context(work.cached[attempts], prefilled, u0, u1)
+        parts[:, DECODE] = decoded * (v1 - v0)
+        parts[:, DECODE_CONTEXT] = _context(prompt, later, v0, v1) * ratio(decoded, later)
+        prefill_steps = self._prefill_steps[attempts] * (u1 - u0)
+        decode_steps = work.decode_steps[attempts] * (v1 - v0)
+        parts[:, STEPS] = prefill_steps * _share(self._company, at.prefill_from, at.prefill_until, begin, end)
+        parts[:, STEPS] += decode_steps * _share(self._company, at.decode_from, at.decode_until, begin, end)
+        return parts, prefill_steps + decode_steps
 
 
 def reconcile(claims: Claims, tick_of: Ints, ticks: Ticks) -> tuple[Claims, Floats]:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from analytics.ledger.inputs import Floats, Ints
-from analytics.ledger.progress import ended
+from analytics.ledger.progress import ended, remembered
 from analytics.ledger.work import Work
 
 ITERATIONS: Final = 8
@@ -25,9 +25,11 @@ def paced(work: Work) -> tuple[Floats, Floats]:
     if not len(work):
         return np.zeros(0), np.zeros(0)
     times = np.unique(np.concatenate([work.prefill_from, work.decode_from, ended(work)]))
+    times = times[remembered(work, times)]
     lengths = np.diff(times)
     begun, until, own = _phases(work)
-    first, last = _places(times, begun), _places(times, until)
+    first = np.minimum(_places(times, begun), len(times) - 2)
+    last = np.maximum(_places(times, until), first + 1)
     rate = _mean_rates(times, first, last, own)
     count = _spread(first, last, np.ones(len(first)), len(lengths))
     for _ in range(ITERATIONS):

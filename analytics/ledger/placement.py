@@ -7,14 +7,14 @@ period from where it ran. Work that nobody claims is known per export only and i
 tick.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from scipy import sparse
 
-from analytics.ledger.claims import Claims
+from analytics.ledger.claims import ENTRIES_AT_ONCE, Claims
 from analytics.ledger.inputs import Flags, Floats, Ints
 from analytics.ledger.series import Series
 
@@ -97,20 +97,41 @@ class Placed:
 
 def place_claims(claims: Claims, where: Placement) -> Placed:
     """``claims`` moved from cells to intervals. Linear in the pairs of attempt and interval."""
-    weights = where.weights
-    counts = np.diff(weights.indptr)[claims.cells]
-    source = np.repeat(np.arange(len(claims.cells)), counts)
+    placed = [_placed(claims, some, where.weights) for some in _whole_attempts(claims.attempts)]
+    return Placed(
+        np.concatenate([one.attempts for one in placed]),
+        np.concatenate([one.intervals for one in placed]),
+        np.concatenate([one.parts for one in placed]),
+    )
+
+
+def _whole_attempts(attempts: Ints) -> Iterator[slice]:
+    """All entries in order, about ``ENTRIES_AT_ONCE`` a time, those of one attempt together; at least one slice."""
+    first = 0
+    while not first or first < len(attempts):
+        next_one = min(first + ENTRIES_AT_ONCE, len(attempts))
+        end = int(np.searchsorted(attempts, attempts[next_one - 1], "right")) if len(attempts) else 1
+        yield slice(first, end)
+        first = end
+
+
+def _placed(claims: Claims, some: slice, weights: sparse.csr_array) -> Placed:
+    cells = claims.cells[some]
+    counts = np.diff(weights.indptr)[cells]
+    source = np.repeat(np.arange(len(cells)), counts)
     offsets = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
-    entries = weights.indptr[claims.cells][source] + offsets
-    parts = claims.parts[source] * weights.data[entries][:, None]
-    return _merged(claims.attempts[source], weights.indices[entries].astype(np.int64), parts)
+    entries = weights.indptr[cells][source] + offsets
+    parts = claims.parts[some][source] * weights.data[entries][:, None]
+    return _merged(claims.attempts[some][source], weights.indices[entries].astype(np.int64), parts)
 
 
 def _merged(attempts: Ints, intervals: Ints, parts: Floats) -> Placed:
     """Sums by (attempt, interval), without sorting: the intervals of one attempt are one run of numbers."""
     if not len(attempts):
         return Placed(attempts, intervals, parts)
-    size = int(attempts.max()) + 1
+    lowest = int(attempts[0])
+    attempts = attempts - lowest
+    size = int(attempts[-1]) + 1
     first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, -1)
     np.minimum.at(first, attempts, intervals)
     np.maximum.at(last, attempts, intervals)
@@ -123,4 +144,4 @@ def _merged(attempts: Ints, intervals: Ints, parts: Floats) -> Placed:
     owners = np.repeat(np.arange(size), widths)
     places = np.arange(total) - np.repeat(starts, widths) + first[owners]
     used = summed.any(axis=1)
-    return Placed(owners[used], places[used], summed[used])
+    return Placed(owners[used] + lowest, places[used], summed[used])

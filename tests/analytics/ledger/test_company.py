@@ -35,9 +35,10 @@ def test_shares_are_those_of_the_moments_they_are_made_of() -> None:
     work = work_of(simulated.attempts, "e", simulated.window_ns[0])
     clock = StepClock(paced(work), *paced(work))
     company = Company(work, clock)
-    moments = np.union1d(np.linspace(work.prefill_from[0], work.decode_until.max(), 4001), company.times)
-    middles = (moments[1:] + moments[:-1]) / 2
     ended = np.maximum(work.prefill_until, work.decode_until)
+    changes = np.concatenate([work.prefill_from, ended])
+    moments = np.union1d(np.linspace(work.prefill_from[0], work.decode_until.max(), 4001), changes)
+    middles = (moments[1:] + moments[:-1]) / 2
     running = ((work.prefill_from[:, None] <= middles) & (middles < ended[:, None])).sum(axis=0)
     steps = np.diff(clock.at(moments))
     for first, last in ((0, 4000), (300, 900), (1000, 1010), (2000, 3900)):
