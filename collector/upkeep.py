@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analytics.hours.building import roll_up
+from collector.background import background_thread
 from collector.settings import UpkeepSettings
 from conventions.errors import StoreError
 from store import compaction, retention, sealing
@@ -71,12 +72,13 @@ class Upkeep:
         self._steady_s = steady_s
         self._offset_s = wall_s() - steady_s()
         self._stopped = asyncio.Event()
+        self._thread = background_thread("upkeep")
 
     async def run(self) -> None:
         """Make passes until ``stop``. One that the store refuses is logged and made again next time."""
         while not self._stopped.is_set():
             try:
-                await asyncio.to_thread(self.keep)
+                await asyncio.get_running_loop().run_in_executor(self._thread, self.keep)
             except StoreError:
                 _log.exception("an upkeep pass failed and will be made again")
             try:

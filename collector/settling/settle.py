@@ -22,13 +22,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.relations.settlement import BUCKET_NS
+from collector.background import background_thread
 from collector.charging.charger import Charger
 from collector.footprint import release_memory
 from collector.settings import SettleSettings
@@ -101,7 +101,7 @@ class Settler:
         self._stopped = asyncio.Event()
         self._halt_at_s = float("inf")
         self._lock = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="settler")  # several would each keep a pass's memory
+        self._thread = background_thread("settler")
         self._news = Reader(store)
         marks = store.settled_marks()
         self._due = Due(buckets_of(marks[ENERGY] - MARGIN_NS, max(marks.values())) if ENERGY in marks else ())
