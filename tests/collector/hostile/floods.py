@@ -1,10 +1,12 @@
 """Many large bodies at once: plain, bombs, bodies of nothing but empty parts; messages and open streams over gRPC.
 
-Somebody well-behaved goes on sending all the while; what is watched is the peak of the collector's memory.
+Somebody well-behaved goes on sending all the while; what is watched is the peak of the collector's memory. Words as
+arguments choose the floods whose names have one of them.
 """
 
 import gzip
 import re
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,7 @@ def main() -> None:
     """One flood after the other, each on a collector of its own."""
     text = {f"k{number}": "x" * 8_000 for number in range(100)}
     large = traces([span(number, attributes=text) for number in range(1, 61)]).SerializeToString()
+    message = traces([span(number, attributes=text) for number in range(1, 16)]).SerializeToString()
     small = traces([span(number) for number in range(1, 400_001)]).SerializeToString()
     wide = traces([span(number) for number in range(1, 20_001)], text).SerializeToString()
     floods = {
@@ -39,11 +42,19 @@ def main() -> None:
         "16 MB of empty JSON objects": (b'{"resourceSpans":[' + b"{}," * 5 * MEGABYTE + b"{}]}", JSON),
     }
     for what, (body, headers) in floods.items():
+        if not _chosen(what):
+            continue
         with collector() as running:
             _flood(what, running, lambda running=running, body=body, headers=headers: _post(running, body, headers))
-    with collector("[collector.grpc]\nport = 0\n") as running:
-        _flood(f"gRPC messages of {len(large) // MEGABYTE} MB", running, lambda: _export(running, large))
-        _flood("gRPC streams that never send", running, lambda: _silent(running))
+    if _chosen("gRPC"):
+        with collector("[collector.grpc]\nport = 0\n") as running:
+            _flood(f"gRPC messages of {len(large) // MEGABYTE} MB", running, lambda: _export(running, large))
+            _flood(f"gRPC messages of {len(message) // MEGABYTE} MB", running, lambda: _export(running, message))
+            _flood("gRPC streams that never send", running, lambda: _silent(running))
+
+
+def _chosen(what: str) -> bool:
+    return not sys.argv[1:] or any(word in what for word in sys.argv[1:])
 
 
 def _flood(what: str, running: RunningCollector, send: Any) -> None:
