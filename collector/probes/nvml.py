@@ -33,6 +33,7 @@ from conventions.instruments import (
 )
 from conventions.units import joules_from_millijoules
 
+NVIDIAS_OWN = "_nvmlGetFunctionPointer"  # by which Zeus too tells nvidia-ml-py from its forks (codecarbon 933)
 REOPEN_EVERY_S = 5.0
 MOST_W = 10_000.0  # four times a module of the largest boards of 2025: a counter that rises faster was misread
 
@@ -165,6 +166,11 @@ class Probe:
 
 
 def _open(counting_s: float) -> list[Board]:
+    if not hasattr(pynvml, NVIDIAS_OWN):
+        raise ProbeUnavailable(
+            f"{pynvml.__file__} is not NVIDIA's binding but another of that name: "
+            "pip uninstall pynvml and what shadows it, then pip install --force-reinstall nvidia-ml-py"
+        )
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:

@@ -52,6 +52,13 @@ def test_nvml_without_a_driver_is_unavailable_through_the_real_binding() -> None
         assert all(sample.value > 0 for sample in first)
 
 
+def test_a_binding_that_is_not_nvidias_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks have fewer functions, which would fail one by one, far from their cause."""
+    monkeypatch.delattr(nvml.pynvml, nvml.NVIDIAS_OWN)
+    with pytest.raises(ProbeUnavailable, match="pip install --force-reinstall nvidia-ml-py"):
+        nvml.Probe(ProbeContext())
+
+
 def test_rapl_reads_packages_and_no_subzones(tmp_path: Path) -> None:
     package = zone(tmp_path, "intel-rapl:0", "package-0", 5_000_000, 10_000_000)
     zone(tmp_path, "intel-rapl:0:0", "dram", 1)
