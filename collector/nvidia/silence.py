@@ -32,6 +32,15 @@ MEANINGS = {
 }
 
 
-def silence(error: pynvml.NVMLError) -> Silence:
-    """What ``error`` means; errors not listed (timeout, in use, unknown) pass by themselves."""
+UNSURE = {pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_NOT_FOUND}
+"""The handle is void, or the question means nothing to this board."""
+
+
+def silence(error: pynvml.NVMLError, *, aside: bool = False) -> Silence:
+    """What ``error`` means; errors not listed (timeout, in use, unknown) pass by themselves.
+
+    ``aside``: asked beside the board's energy and power, and those say whether its handle is good.
+    """
+    if aside and error.value in UNSURE:
+        return Silence.LATER
     return MEANINGS.get(error.value, Silence.LATER)

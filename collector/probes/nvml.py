@@ -115,7 +115,7 @@ class Probe:
         try:
             return question(board.handle)
         except pynvml.NVMLError as error:
-            meaning = silence(error)
+            meaning = silence(error, aside=instrument not in (HW_ENERGY, HW_POWER))
             board.lost = meaning is Silence.BOARD_LOST
             self._driver_gone = meaning is Silence.DRIVER_GONE
             self._say_once(board, f"{instrument.name}: {error}", meaning)

@@ -173,6 +173,18 @@ def test_a_lost_board_is_left_out_and_begins_anew_when_it_is_back() -> None:
     assert found[0]["GPU-b"].start_ns == found[4]["GPU-b"].start_ns
 
 
+@pytest.mark.parametrize("kind", ["utilization", "memory"])
+def test_a_board_that_refuses_a_question_beside_its_energy_is_not_lost(kind: str) -> None:
+    """An invalid argument may be a void handle, but the energy was read with it just before."""
+    with emulated(failing(kind, pynvml.NVML_ERROR_INVALID_ARGUMENT)) as clock, probing() as probe:
+        found = []
+        for now_s in (1.0, 2.0, 3.0):
+            clock.set(now_s)
+            found.append(energy(probe.read())["GPU-a"])
+    assert [sample.value for sample in found] == [5_100.0, 5_200.0, 5_300.0]
+    assert len({sample.start_ns for sample in found}) == 1
+
+
 @pytest.mark.parametrize("noticed_s", [2.5, 10.0])  # while there is no driver, and long after
 def test_a_driver_reload_is_a_gap_and_a_new_series(noticed_s: float) -> None:
     with emulated(Board("GPU-a", FLAT), reloads_s=[(2.0, 3.0)]) as clock, probing() as probe:
