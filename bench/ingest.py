@@ -42,6 +42,7 @@ SPANS_PER_POST, SPANS_PER_SMALL_POST = 512, 10
 WARM_POSTS = 8
 DECODED_AT_ONCE, DECODINGS = 20, 10
 STORED_WITHIN_S = 120.0
+ENDS_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,11 @@ def collector(data: Path, settings: str = "") -> Iterator[tuple[int, psutil.Proc
         yield port, psutil.Process(started.pid)
     finally:
         started.terminate()
-        started.wait()
+        try:
+            started.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
         config.unlink()
 
 

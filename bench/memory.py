@@ -1,12 +1,14 @@
 """Does the collector stay within memory at its full rate? ``python -m bench.memory [--quick] [--json PATH]``.
 
 A real collector in a process of its own takes in spans of about 450 B, 512 per POST, on four connections as fast as it
-answers, for ten minutes (``--quick``: 40 s), while it settles and compacts; then it settles what is left. Every second
-its memory is read, split by the accounts of ``/metrics``: DuckDB's, Arrow's, pages of files, and the rest, which is
-Python, NumPy and what allocators keep. The course is printed by the minute, with the growth over the second half, which
-tells a leak from a working set, and what the memory was made of when it was largest.
+answers, for ten minutes (``--quick``: 40 s), while it settles and compacts; then it settles what is left for up to
+five minutes. Every second its memory is read, split by the accounts of ``/metrics``: DuckDB's, Arrow's, pages of
+files, and the rest, which is Python, NumPy and what allocators keep. The course is printed by the minute, with the
+growth over the second half, which tells a leak from a working set, and what the memory was made of when it was
+largest.
 """
 
+import contextlib
 import http.client
 import re
 import threading
@@ -27,7 +29,7 @@ SECONDS, QUICK_SECONDS = 600, 40
 POSTS_AT_ONCE = 200
 COURSE_POINTS = 10
 MEGABYTE = 2**20
-SETTLED_WITHIN_S = 1_200.0
+SETTLED_WITHIN_S = 300.0
 SERIES = re.compile(r'^tokenjoule_collector_(?:memory_bytes\{part="(\w+)"\}|(settle_lag_seconds)) (\S+)$', re.MULTILINE)
 
 
@@ -135,11 +137,11 @@ PARTS = ("files", "store", "arrow", "rest")
 
 
 def settle(port: int) -> int:
-    """Have everything settled; how many requests there are then."""
+    """Have everything settled, as far as that goes in ``SETTLED_WITHIN_S``; how many requests there are then."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SETTLED_WITHIN_S)
-    connection.request("POST", "/v1/settle")
-    assert connection.getresponse().status == 200
-    connection.close()
+    with contextlib.closing(connection), contextlib.suppress(TimeoutError):
+        connection.request("POST", "/v1/settle")
+        assert connection.getresponse().status == 200
     with open_reader(f"http://127.0.0.1:{port}") as reader:
         return int(reader.query("SELECT count(*) AS n FROM requests").to_pylist()[0]["n"])
 

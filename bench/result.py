@@ -4,7 +4,9 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,8 @@ def options(description: str | None) -> Options:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser of them, to which a page may add its own."""
+    """A parser of them, to which a page may add its own; a page that is told to end ends what it started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a smaller scale, within a minute")
     parser.add_argument("--json", type=Path, help="write the figures here")
