@@ -1,5 +1,6 @@
 """Where an instrument stands on a Prometheus page, and what a page says about a list of such readings."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +47,8 @@ def found(page: str, readings: Iterable[Reading]) -> list[Found]:
     """What ``page`` says about ``readings``. Raises ``ValueError`` for what is not such a page."""
     by_series: dict[str, list[Line]] = defaultdict(list)
     for _, line in _lines(page):
-        by_series[line.name].append(line)
+        if math.isfinite(line.value):  # a gauge of nothing is NaN
+            by_series[line.name].append(line)
     told: dict[Instrument, list[Found]] = {}
     for reading in readings:
         lines = [line for line in by_series.get(reading.series, ()) if _matches(reading, line.labels)]

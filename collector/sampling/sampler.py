@@ -24,6 +24,9 @@ SERVICE = "tokenjoule-collector"
 SUBMIT_EVERY_S = 1.0
 """Rounds at a shorter interval go to the store together: a table costs as much CPU time as reading 50 boards."""
 
+STOPPED_WITHIN_S = 10.0
+"""A driver or an exporter that never answers must not keep the collector from stopping."""
+
 OpenSources = Callable[[], AbstractContextManager[Sequence[Source]]]
 
 _log = logging.getLogger(__name__)
@@ -39,6 +42,7 @@ class Sampler:
         self._counters = counters
         self._host = socket.gethostname()
         self._samples: list[Sample] = []
+        self._failing: list[Source] = []  # said so
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
@@ -49,7 +53,7 @@ class Sampler:
     def stop(self) -> None:
         """Take a last sample, so that the last interval is closed, and end the thread."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(STOPPED_WITHIN_S)
 
     def _run(self) -> None:
         with self._open_sources() as sources:
@@ -82,7 +86,14 @@ class Sampler:
 
     def _timed(self, source: Source) -> list[Sample]:
         began_s = time.thread_time()
-        samples = source.read()
+        try:
+            samples = source.read()
+        except Exception:  # noqa: BLE001  a probe may be anybody's, and the others of its thread go on
+            samples = []
+            self._counters.lost_samples.inc()
+            if source not in self._failing:
+                _log.exception("%s cannot be read: its samples are missing until it can", source_name(source))
+                self._failing.append(source)
         self._counters.sampling_cpu.labels(source_name(source)).inc(time.thread_time() - began_s)
         return samples
 

@@ -1,5 +1,6 @@
 """A Prometheus page as a source of samples; one that does not answer gives none."""
 
+import http.client
 import logging
 import time
 import urllib.request
@@ -11,8 +12,9 @@ from collector.sampling.sample import Sample
 from conventions import plugins
 
 FOLDER = "collector.scrapes"
-TIMEOUT_S = 2.0
+TIMEOUT_S = 2.0  # for the next bytes, and for all of them
 MAX_PAGE = 16_000_000  # bytes
+READ_BYTES = 65_536
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +36,9 @@ class ScrapedPage:
     def read(self) -> list[Sample]:
         """Counters and gauges now."""
         try:
-            with urllib.request.urlopen(self._url, timeout=TIMEOUT_S) as answer:
-                page = answer.read(MAX_PAGE).decode("utf-8")
+            page = _page(self._url)
             values = found(page, named(page, self._names) if self._names else self._readings)
-        except (OSError, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             self._say_once(error)
             return []
         self._answered = True
@@ -54,3 +55,21 @@ class ScrapedPage:
         if self._answered:
             _log.info("%s does not answer: %s", self._url, error)
         self._answered = False
+
+
+def _page(url: str) -> str:
+    """The whole text at ``url``: the last number of a part may be any.
+
+    Raises ``OSError``, ``HTTPException``, ``ValueError``.
+    """
+    parts, size, end_s = [], 0, time.monotonic() + TIMEOUT_S
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        while part := answer.read1(READ_BYTES):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_PAGE or time.monotonic() > end_s:
+                raise ValueError(f"a page has at most {MAX_PAGE} bytes and takes at most {TIMEOUT_S:g} s")
+    page = b"".join(parts).decode("utf-8")
+    if not page.endswith("\n"):
+        raise ValueError("the page is cut short")
+    return page
