@@ -13,7 +13,7 @@ from analytics import alerting, metric
 from analytics.budgets import BudgetStatus, status
 from analytics.idling import SEPARATE, Idling
 from analytics.metric import Queries, Window
-from analytics.reports import footprint, headline, jobs
+from analytics.reports import footprint, headline, jobs, water
 from analytics.reports.quantities import UNKNOWN, count, difference, quantity, share, times
 from conventions import settings
 
@@ -22,7 +22,11 @@ TIER_METRICS: Final = ("error_rate", "e2e_p95", "response_cache_hit_rate")
 
 
 def summary(
-    reader: Queries, window: Window, budgets: Sequence[BudgetStatus] = (), idling: Idling = SEPARATE
+    reader: Queries,
+    window: Window,
+    budgets: Sequence[BudgetStatus] = (),
+    idling: Idling = SEPARATE,
+    litres: water.Water = water.NONE,
 ) -> dict[str, Any]:
     """Everything on the page as plain values; ``idling`` says who is charged for idle joules.
 
@@ -38,6 +42,7 @@ def summary(
         "by_tier": _by_tier(reader, window, idling),
         "idle": idling.policy,
         "charges": [asdict(one) | {"text": one.text} for one in footprint.charges(reader, window, idling=idling)],
+        "water": water.spent(reader, window, litres),
         "jobs": [row | {"started_at": row["started_at"].isoformat()} for row in jobs.listed(reader, window)],
         "budgets": [
             {"name": line.name, "spent": line.spent, "limit": line.limit, "burn": line.burn} for line in budgets
@@ -53,7 +58,8 @@ def text(reader: Queries, start: datetime, end: datetime, config: Path | None = 
     configured = alerting.load(config)[0] if config else []
     lines = [status(reader, budget, end) for budget in configured]
     idling = settings.section(config, "idle", Idling) if config else SEPARATE
-    return render_markdown(summary(reader, Window(start, end), lines, idling))
+    litres = settings.section(config, "water", water.Water) if config else water.NONE
+    return render_markdown(summary(reader, Window(start, end), lines, idling, litres))
 
 
 def render_markdown(page: dict[str, Any]) -> str:
@@ -65,6 +71,7 @@ def render_markdown(page: dict[str, Any]) -> str:
         _numbers_table(page["numbers"]),
         _energy_table(page["energy"]),
         _charges_table(page["charges"]),
+        water.line(page["water"]),
         _tier_table(page["by_tier"], page["idle"]),
         _job_table(page["jobs"]),
         _budget_table(page["budgets"]),
