@@ -20,7 +20,7 @@ from collector.ingesting.spooling import Spooler
 from collector.ingesting.storing import Outlets, SpooledStore, Storer, Tables
 from collector.ingesting.tap import Tap
 from collector.settings import QueueSettings
-from collector.spool.records import Record
+from collector.spool.records import Head, Record
 from collector.spool.segments import Entry, Spool
 from conventions.errors import StoreError
 
@@ -76,7 +76,7 @@ class Pipeline:
         if spool.left:
             with self._lock:
                 for entry in spool.left:
-                    self._backlog.again(entry.head.sender, entry.head.rows, entry.found.nbytes)
+                    self._backlog.again(entry.head.sender, entry.head.rows, _nbytes(entry.head, entry.found.nbytes))
             self._storer.add(spool.left)
         self._spooler = Spooler(spool, counters, self._storer.add, self._refused)
 
@@ -99,7 +99,7 @@ class Pipeline:
         with self._lock:
             if not self._spooler.alive:
                 raise self._backlog.overloaded("the collector is stopping")
-            self._backlog.enter(head.sender, head.rows, len(record.body))
+            self._backlog.enter(head.sender, head.rows, _nbytes(head, len(record.body)))
             self._show()
         try:
             return self._spooler.submit(record)
@@ -154,15 +154,20 @@ class Pipeline:
     def _leave(self, entries: Sequence[Entry]) -> None:
         with self._lock:
             for entry in entries:
-                self._backlog.leave(entry.head.sender, entry.head.rows, entry.found.nbytes)
+                self._backlog.leave(entry.head.sender, entry.head.rows, _nbytes(entry.head, entry.found.nbytes))
             self._show()
 
     def _refused(self, records: Sequence[Record]) -> None:
         with self._lock:
             for record in records:
-                self._backlog.leave(record.head.sender, record.head.rows, len(record.body))
+                self._backlog.leave(record.head.sender, record.head.rows, _nbytes(record.head, len(record.body)))
             self._show()
 
     def _show(self) -> None:
         self._counters.queue_rows.set(self._backlog.rows)
         self._counters.queue_bytes.set(self._backlog.nbytes)
+
+
+def _nbytes(head: Head, spooled: int) -> int:
+    """What a record's rows will take: a small compressed body may make a thousand times its size of them."""
+    return max(head.weight, spooled)

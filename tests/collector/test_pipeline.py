@@ -207,6 +207,20 @@ def test_who_stops_waiting_ends_nothing(tmp_path: Path) -> None:
     assert store.numbers == [0, 1, 2]
 
 
+def test_a_small_body_of_large_rows_counts_as_what_its_rows_take(tmp_path: Path) -> None:
+    store = Store()
+    store.gate.clear()
+    with running(store, tmp_path, max_mb=1) as pipeline:
+        large = Record(Head("numbers", "", 1, 1, "one", 600_000), b"[1]")
+        pipeline.submit(large).result(10)
+        with pytest.raises(Overloaded, match="600000 bytes wait"):
+            pipeline.submit(large)
+        store.gate.set()
+        pipeline.caught_up().result(10)
+        pipeline.submit(large).result(10)
+    assert store.numbers == [1, 1]
+
+
 def test_closing_stores_what_waits_and_leaves_no_segment(tmp_path: Path) -> None:
     store = Store()
     with running(store, tmp_path) as pipeline:

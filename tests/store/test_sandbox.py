@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,13 @@ def test_a_stream_past_its_time_is_stopped(seeded: Store) -> None:
         )
 
 
-@pytest.mark.parametrize("sql", ["SELECT union_value(num := 2)", "SELECT '2026-01-01'::VARIANT"])
+VARIANTS_HAVE_A_FORM = int(version("duckdb").partition(".")[0]) >= 2
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT union_value(num := 2)", *([] if VARIANTS_HAVE_A_FORM else ["SELECT '2026-01-01'::VARIANT"])],
+)
 def test_a_type_that_arrow_lacks_is_refused(seeded: Store, sql: str) -> None:
     with pytest.raises(QueryRefused, match=r"(?i)not implemented|unsupported|union"):
         seeded.query_untrusted(sql)
