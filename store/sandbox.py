@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 
 from conventions.errors import QueryRefused
-from store import amplification, definitions
+from store import amplification, definitions, widening
 
 _Node = dict[str, Any]
 
@@ -72,6 +72,7 @@ def _check_tree(answer: str, statements: int) -> None:
     for node in _nodes(tree):
         _check_node(node, ctes)
     amplification.check(_nodes(tree))
+    widening.check(_nodes(tree))
 
 
 def _is_text(sql: str) -> bool:
