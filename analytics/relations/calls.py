@@ -1,24 +1,28 @@
 """Which spans make up one request and each of its attempts, as row numbers into the span table.
 
-It names spans by layer and reads hardly any values; ``precedence`` says which layer's value wins.
+It names spans by layer and reads hardly any values; ``precedence`` says which layer's value wins. Traces whose requests
+have at most one span of each layer are taken by columns (``plain``); the others are looked at one by one, here.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from analytics.relations.links import NO_ROW, Links
+from analytics.relations.layers import CACHE_HITS, Calls, Layers
+from analytics.relations.links import NO_ROW, Ints, Links
+from analytics.relations.plain import plain_calls
 
-CACHE_HITS: Final = frozenset({"exact", "semantic"})
 LAST: Final = 1 << 30  # sorts attempts that carry no number behind those that do
 
 Row = int | None
 
 
 @dataclass(slots=True)
-class Layers:
+class _Listed:
     """The span of each layer, one entry per request or attempt; None where that layer sent none."""
 
     root: list[Row] = field(default_factory=list)
@@ -35,16 +39,28 @@ class Layers:
         self.attempt.append(attempt)
         self.engine.append(engine)
 
+    def of(self, rows: pa.Array) -> Layers:
+        """With the numbers that these rows have in another table."""
+        return Layers(*(rows.take(pa.array(getattr(self, one.name), pa.int64())) for one in fields(self)))
+
 
 @dataclass(frozen=True, slots=True)
-class Calls:
-    """Every request of a span table with all its attempts."""
+class _Found:
+    requests: _Listed = field(default_factory=_Listed)
+    attempts: _Listed = field(default_factory=_Listed)
+    attempt_requests: list[int] = field(default_factory=list)
+    attempt_numbers: list[int] = field(default_factory=list)
+    answers: list[bool] = field(default_factory=list)
 
-    requests: Layers = field(default_factory=Layers)  # attempt and engine: those of the answering attempt
-    attempts: Layers = field(default_factory=Layers)
-    attempt_requests: list[int] = field(default_factory=list)  # index of the request of each attempt
-    attempt_numbers: list[int] = field(default_factory=list)  # 1, 2, … within its request
-    answers: list[bool] = field(default_factory=list)  # whether it is its request's answering attempt
+    def of(self, rows: pa.Array) -> Calls:
+        """With the numbers that these rows have in another table."""
+        return Calls(
+            self.requests.of(rows),
+            self.attempts.of(rows),
+            pa.array(self.attempt_requests, pa.int64()),
+            pa.array(self.attempt_numbers, pa.int32()),
+            pa.array(self.answers, pa.bool_()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,36 @@ class _Try:
 
 def find_calls(spans: pa.Table) -> Calls:
     """Requests and attempts of ``spans`` (unique rows), requests in the order of their roots' starts."""
-    return _Finder(spans).calls()
+    plain, others = plain_calls(spans)
+    if not len(others):
+        return plain
+    rows = pa.array(others)
+    found = _Finder(spans.take(rows)).calls().of(rows)
+    return _ordered(spans, found, plain) if len(plain.requests.root) else found
+
+
+def _ordered(spans: pa.Table, one: Calls, other: Calls) -> Calls:
+    """Both, with requests in the order of their roots' starts and attempts in that of their requests."""
+    requests = one.requests.followed_by(other.requests)
+    attempts = one.attempts.followed_by(other.attempts)
+    shifted = pc.add(other.attempt_requests, len(one.requests.root))
+    of_request = pa.concat_arrays([one.attempt_requests, shifted])
+    numbers = pa.concat_arrays([one.attempt_numbers, other.attempt_numbers])
+    keys = {"start": spans["start_ns"].take(requests.root), "span": spans["span_id"].take(requests.root)}
+    order = pc.sort_indices(pa.table(keys), [("start", "ascending"), ("span", "ascending")])
+    place: Ints = np.empty(len(order), np.int64)
+    place[order.to_numpy()] = np.arange(len(order))
+    of_request = pa.array(place[of_request.to_numpy()])
+    by_request = pc.sort_indices(
+        pa.table({"request": of_request, "number": numbers}), [("request", "ascending"), ("number", "ascending")]
+    )
+    return Calls(
+        requests.take(order),
+        attempts.take(by_request),
+        of_request.take(by_request),
+        numbers.take(by_request),
+        pa.concat_arrays([one.answers, other.answers]).take(by_request),
+    )
 
 
 class _Finder:
@@ -66,16 +111,16 @@ class _Finder:
         self._request_ids: list[str | None] = spans["request_id"].to_pylist()
         self._cache_results: list[str | None] = spans["cache_result"].to_pylist()
 
-    def calls(self) -> Calls:
+    def calls(self) -> _Found:
         members: dict[int, list[int]] = defaultdict(list)
         for row, root in self._links.roots.items():
             members[root].append(row)
-        found = Calls()
+        found = _Found()
         for root in sorted(members, key=self._links.order):
             self._add_request(found, root, members[root])
         return found
 
-    def _add_request(self, found: Calls, root: int, members: list[int]) -> None:
+    def _add_request(self, found: _Found, root: int, members: list[int]) -> None:
         by_role: dict[str, list[int]] = defaultdict(list)
         for row in members:
             by_role[self._links.roles[row] or ""].append(row)

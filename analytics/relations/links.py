@@ -10,8 +10,11 @@ It does not know whether a parent that is missing will still arrive.
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 NO_ROW: Final = -1
 MAX_SPANS_BETWEEN: Final = 64  # spans that are no model call between two that are; a longer chain is taken for a cycle
 
@@ -26,13 +29,19 @@ GROUPING_KINDS: Final = GROUPING_OPERATIONS | {"agent", "workflow", "task", "too
 
 def unique(spans: pa.Table) -> pa.Table:
     """``spans`` with each (trace, span) once: the one received first (exporters send again after a lost answer)."""
-    ordered = spans.sort_by([("received_ns", "ascending")]) if spans.num_rows else spans
+    if not _repeated(spans):
+        return spans.combine_chunks()
+    ordered = spans.sort_by([("received_ns", "ascending")])
     first: dict[str, int] = {}
     for row, key in enumerate(_keys(ordered, "span_id")):
         first.setdefault(key, row)
-    if len(first) == ordered.num_rows:
-        return ordered.combine_chunks()
     return ordered.take(pa.array(first.values(), pa.int64())).combine_chunks()
+
+
+def _repeated(spans: pa.Table) -> bool:
+    """Whether any (trace, span) may be there twice."""
+    pairs = spans.select(["trace_id", "span_id"]).group_by(["trace_id", "span_id"]).aggregate([])
+    return pairs.num_rows < spans.num_rows or not pc.all(pc.not_equal(pairs["span_id"], "")).as_py()
 
 
 class Links:
@@ -43,7 +52,7 @@ class Links:
         self.starts: list[int] = spans["start_ns"].to_pylist()
         self.span_ids: list[str] = spans["span_id"].to_pylist()
         self._parents = _parent_rows(spans)
-        self._grouping = _Grouping(spans)
+        self._grouping = Grouping(spans)
         self.calls = [row for row, role in enumerate(self.roles) if role is not None]
         self.call_parents = {row: self._call_parent(row) for row in self.calls}
         self._join_engines_by_request_id(spans)
@@ -110,7 +119,7 @@ class Links:
         self.call_parents[min(members, key=self.order)] = NO_ROW
 
 
-class _Grouping:
+class Grouping:
     """Tells agent, workflow and tool spans from the rest; looks at attributes only of spans that are asked for."""
 
     def __init__(self, spans: pa.Table) -> None:
@@ -119,6 +128,7 @@ class _Grouping:
         self._known: dict[int, bool] = {}
 
     def at(self, row: int) -> bool:
+        """Whether the span of that row groups calls."""
         if row not in self._known:
             self._known[row] = self._look(row)
         return self._known[row]

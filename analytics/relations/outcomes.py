@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics.relations.calls import Layers, Row
+from analytics.relations.layers import Layers
 from analytics.relations.precedence import REQUEST_COLUMNS, at, pick
 
 SUCCESSFUL_FINISHES: Final = ("stop", "length", "tool_calls")
@@ -37,7 +37,7 @@ def request_endings(spans: pa.Table, layers: Layers) -> Endings:
     error = pc.coalesce(*(_error_at(spans, getattr(layers, layer)) for layer in _WITNESSES))
     error = pc.coalesce(error, _unsuccessful_outcome(outcome), _unsuccessful_finish(finish))
     failed = pc.is_valid(error)
-    delivered = pc.is_valid(pc.coalesce(_rows(layers.gateway), _rows(layers.client)))
+    delivered = pc.is_valid(pc.coalesce(layers.gateway, layers.client))
     observed = pc.or_(failed, pc.and_(delivered, pc.is_valid(finish)))
     return Endings(pc.invert(failed), pc.if_else(observed, "observed", "inferred"), error)
 
@@ -52,7 +52,7 @@ def attempt_endings(spans: pa.Table, layers: Layers) -> tuple[pa.Array, pa.Array
     return pc.coalesce(sent, read), error
 
 
-def _error_at(spans: pa.Table, rows: list[Row]) -> pa.Array:
+def _error_at(spans: pa.Table, rows: pa.Array) -> pa.Array:
     status = pc.fill_null(pc.equal(at(spans, "status", rows), "ERROR"), False)
     unnamed = pc.if_else(status, UNNAMED_ERROR, pa.scalar(None, pa.string()))
     return pc.coalesce(at(spans, "error_type", rows), unnamed)
@@ -73,7 +73,3 @@ def _unsuccessful_outcome(outcome: pa.Array) -> pa.Array:
 def _is_cancelled(words: pa.Array) -> pa.Array:
     last_part = pc.replace_substring_regex(pc.utf8_lower(words), r"^.*\.", "")  # asyncio.exceptions.CancelledError
     return pc.is_in(last_part, value_set=pa.array(CANCELLED_WORDS))
-
-
-def _rows(rows: list[Row]) -> pa.Array:
-    return pa.array(rows, pa.int64())

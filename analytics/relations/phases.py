@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics.relations.calls import Layers, Row
+from analytics.relations.layers import Layers
 from analytics.relations.precedence import OUTER_FIRST, at, pick
 
 NANOSECONDS: Final = 1e9
@@ -47,7 +47,7 @@ def first_tokens(spans: pa.Table, layers: Layers, output_tokens: pa.Array) -> Fi
     return FirstTokens(pc.coalesce(*ttfts), pc.divide(pc.coalesce(decode, *rests), later), pc.coalesce(*origins))
 
 
-def duration_s(spans: pa.Table, rows: list[Row]) -> pa.Array:
+def duration_s(spans: pa.Table, rows: pa.Array) -> pa.Array:
     """End-to-end seconds: as the span says it, else its length."""
     length = pc.divide(pc.cast(pc.subtract(at(spans, "end_ns", rows), at(spans, "start_ns", rows)), pa.float64()), 1e9)
     return pc.coalesce(at(spans, "e2e_s", rows), length)
@@ -74,7 +74,7 @@ def attempt_times(spans: pa.Table, layers: Layers) -> AttemptTimes:
     Without a queue time, prefill is dated back from the first token; without a TTFT, the first token is dated from
     queue + prefill. The end is the engine's where it sent a span: decoding stops there, delivery may go on.
     """
-    source = [engine if engine is not None else own for own, engine in zip(layers.attempt, layers.engine, strict=True)]
+    source = pc.coalesce(layers.engine, layers.attempt)
     arrival, ended = at(spans, "start_ns", source), at(spans, "end_ns", source)
     queue, prefill, ttft = (at(spans, name, source) for name in ("queue_s", "prefill_s", "ttft_s"))
     ttft = pc.coalesce(ttft, pc.add(queue, prefill))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics.relations.calls import Layers, Row
+from analytics.relations.layers import Layers
 
 INNER_FIRST: Final = ("engine", "attempt", "gateway", "client")
 OUTER_FIRST: Final = ("client", "gateway", "attempt", "engine")
@@ -71,7 +71,7 @@ def engine_name(spans: pa.Table, layers: Layers) -> pa.Array:
     return pc.coalesce(named, pick(spans, layers, "engine", ("attempt", "engine", "gateway", "client")))
 
 
-def at(spans: pa.Table, column: str, rows: list[Row]) -> pa.Array:
-    """``column`` at ``rows``; NULL where there is no row."""
+def at(spans: pa.Table, column: str, rows: pa.Array) -> pa.Array:
+    """``column`` at ``rows``; NULL where that is NULL."""
     values: Any = spans[column].combine_chunks()
-    return values.take(pa.array(rows, pa.int64()))
+    return values.take(rows)

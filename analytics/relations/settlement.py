@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.charges.requests import CHARGED
-from analytics.relations.calls import Calls, Layers, find_calls
+from analytics.relations.calls import find_calls
+from analytics.relations.layers import Calls, Layers
 from analytics.relations.links import unique
 from analytics.relations.outcomes import attempt_endings, request_endings
 from analytics.relations.phases import attempt_times, duration_s, first_tokens, timestamp
@@ -103,13 +104,13 @@ def _attempts(spans: pa.Table, calls: Calls, requests: pa.Table) -> pa.Table:
     layers = calls.attempts
     times = attempt_times(spans, layers)
     outcome, error = attempt_endings(spans, layers)
-    of_request = pa.array(calls.attempt_requests, pa.int64())
+    of_request = calls.attempt_requests
     columns = {name: _tokens(spans, calls, name) for name in TOKEN_COLUMNS}
     columns |= {
         "engine": engine_name(spans, layers),
         "bucket_ns": requests["bucket_ns"].combine_chunks().take(of_request),
         "request_id": requests["request_id"].combine_chunks().take(of_request),
-        "attempt": pa.array(calls.attempt_numbers, pa.int32()),
+        "attempt": calls.attempt_numbers,
         "model": _model(spans, layers),
         "outcome": outcome,
         "started_at": timestamp(times.started_ns),
@@ -128,7 +129,7 @@ def _tokens(spans: pa.Table, calls: Calls, name: str) -> pa.Array:
     """Of its own two layers; the answering attempt may also take what gateway or client counted."""
     own = pick(spans, calls.attempts, name, ATTEMPT_FIRST)
     whole = pick(spans, calls.attempts, name, INNER_FIRST)
-    return pc.if_else(pa.array(calls.answers, pa.bool_()), whole, own)
+    return pc.if_else(calls.answers, whole, own)
 
 
 def _model(spans: pa.Table, layers: Layers) -> pa.Array:

@@ -1,7 +1,7 @@
-"""Settles the spans of a pass a few thousand at a time, whole traces each.
+"""Settles the spans of a pass in parts, whole traces each.
 
-Settling links spans by Python's dictionaries, some 500 bytes a span, and every list that is made of a column of 100,000
-rows keeps Python from the threads that take spans in for 20 to 50 ms.
+Each column of a part is taken several times, and what is not plain in it is linked by Python's dictionaries, some 500
+bytes a span; smaller parts cost more, 4.6 µs a span for 10,000 where it is 2.3 for 20,000.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from analytics.relations.settlement import Settlement, settle
 
-PART_SPANS: Final = 10_000
+PART_SPANS: Final = 50_000
 
 
 def settled(spans: pa.Table) -> Settlement:
