@@ -2,7 +2,8 @@
 
 Over half of a bound a sender may hold its fair share: the bound divided by the senders that hold something. Whoever
 floods is refused until it is down to that; a quarter more than the bound is kept for those who are within theirs, so
-that a small sender finds room beside a queue that another has filled.
+that a small sender finds room beside a queue that another has filled. A request that is larger than any share is taken
+from who has nothing waiting, while the queue is half empty: it would else be refused for ever where others send too.
 """
 
 from collections import Counter
@@ -51,7 +52,8 @@ class Backlog:
     def _require_room(self, unit: str, sender: str, waiting: int, more: int) -> None:
         bound, own = self._bounds[unit], self._held[unit][sender]
         share = bound / len(self._requests.keys() | {sender})
-        if waiting + more <= bound / 2 or (own + more <= share and waiting + more <= KEPT * bound):
+        within_share = own + more <= share and waiting + more <= KEPT * bound
+        if waiting + more <= bound / 2 or within_share or (not own and waiting <= bound / 2):
             return
         if own > share / 2 and len(self._requests) > 1:
             raise self.overloaded(f"{own} of {waiting} {unit} that wait for the store are of {sender or 'this sender'}")

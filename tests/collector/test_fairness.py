@@ -4,7 +4,11 @@ import threading
 import time
 
 import httpx
+import pytest
 
+from collector.ingesting.backlog import Backlog
+from collector.settings import QueueSettings
+from conventions.errors import Overloaded
 from tests.collector.payloads import span, traces
 from tests.collector.running_collector import PROTOBUF, RunningCollector, Start
 
@@ -24,6 +28,17 @@ def flood(collector: RunningCollector, stop: threading.Event, answers: list[int]
         sent = body("flood", 1, FLOOD_SPANS)
         while not stop.is_set():
             answers.append(http.post("/v1/traces", content=sent, headers=PROTOBUF).status_code)
+
+
+def test_a_request_over_any_share_is_taken_beside_others_and_only_one_of_them() -> None:
+    backlog = Backlog(QueueSettings(max_rows=100))
+    backlog.enter("small", 1, 1)
+    backlog.enter("large", 400, 1)
+    for sender in ("large", "another"):
+        with pytest.raises(Overloaded):
+            backlog.enter(sender, 400, 1)
+    backlog.leave("large", 400, 1)
+    backlog.enter("another", 400, 1)
 
 
 def test_a_small_sender_is_served_beside_a_flood(start: Start) -> None:
