@@ -6,9 +6,9 @@ from typing import Final
 import streamlit as st
 
 from analytics import metric
-from analytics.budgets import BudgetStatus
 from analytics.reports.headline import Number
 from analytics.reports.quantities import UNKNOWN, difference, quantity, times
+from dashboard.data import Course
 
 BURN: Final = (
     "Spent ÷ allowed by now, of the budget that burns fastest; 1× spends it exactly by the end of its window. "
@@ -41,23 +41,23 @@ def number_card(number: Number) -> None:
     )
 
 
-def budget_card(courses: Sequence[Sequence[BudgetStatus]]) -> None:
+def budget_card(courses: Sequence[Course]) -> None:
     """The budget that burns fastest, with its course; the others in the help. 1× spends it exactly by its end."""
-    known = [course for course in courses if course[-1].burn is not None]
+    known = [course for course in courses if course.now.burn is not None]
     if not known:
         no_budget_card("nothing spent yet" if courses else "no budgets", BURN)
         return
-    worst = max(known, key=lambda course: course[-1].burn or 0.0)
-    now, before = worst[-1].burn, worst[0].burn
+    worst = max(known, key=lambda course: course.now.burn or 0.0)
+    now, before = worst.now.burn, worst.before[0]
     over = now is not None and now > 1.0
-    burnt = [line.burn for line in worst if line.burn is not None]
+    burnt = [burn for burn in (*worst.before, now) if burn is not None]
     st.metric(
         "Budget burn",
         times(now),
         None if now is None or before is None else round(now - before, 2) or 0,
         delta_color="red" if over else "inverse",
-        delta_description=f"{worst[-1].name}: over" if over else worst[-1].name,
-        help=f"{BURN} Now: " + "; ".join(f"{course[-1].name} {times(course[-1].burn)}" for course in courses),
+        delta_description=f"{worst.now.name}: over" if over else worst.now.name,
+        help=f"{BURN} Now: " + "; ".join(f"{course.now.name} {times(course.now.burn)}" for course in courses),
         border=True,
         height="stretch",
         chart_data=burnt if len(burnt) > 1 else None,

@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from analytics import alerting, together
-from analytics.budgets import BudgetStatus, status
+from analytics.budgets import Budget, BudgetStatus, burn, status
 from analytics.metric import Dimension, Filters, Window
 from analytics.reports import jobs as job_report
 from analytics.reports import overview as reports
@@ -161,18 +162,30 @@ def attempts(url: str, request_id: str, started_at: datetime) -> pd.DataFrame:
     return query(url, ATTEMPTS, request_id=request_id, **_bounds(window))
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A budget now, and its burn at moments before, the start of the window first."""
+
+    before: list[float | None]
+    now: BudgetStatus
+
+
 @st.cache_data(ttl=TTL_S, max_entries=16, show_spinner=False)
-def burns(url: str, config: Path | None, window: Window) -> list[list[BudgetStatus]]:
-    """Each configured budget at moments of the window, its start and its end included; nothing without a file.
+def burns(url: str, config: Path | None, window: Window) -> list[Course]:
+    """Each configured budget at the end of the window, and how it burnt since its start; nothing without a file.
 
     Raises ``SettingsError`` when the file cannot be used.
     """
     budgets = alerting.load(config)[0] if config else []
     if not budgets:
         return []
-    moments = [window.start + timedelta(seconds=window.seconds * step / BURN_STEPS) for step in range(BURN_STEPS + 1)]
-    with _reader(url) as reader:
-        return [[status(reader, budget, at) for at in moments] for budget in budgets]
+    with _reader(url) as reader, ThreadPoolExecutor(together.AT_ONCE, thread_name_prefix="budget") as threads:
+        return list(threads.map(lambda budget: _course(reader, budget, window), budgets))
+
+
+def _course(reader: Reader, budget: Budget, window: Window) -> Course:
+    moments = [window.start + timedelta(seconds=window.seconds * step / BURN_STEPS) for step in range(BURN_STEPS)]
+    return Course([burn(reader, budget, at) for at in moments], status(reader, budget, window.end))
 
 
 def _moment(value: Any) -> datetime | None:

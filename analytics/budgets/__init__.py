@@ -5,6 +5,6 @@ A kind of budget is one ``.sql`` file in this folder.
 
 from analytics.budgets.budget import Budget
 from analytics.budgets.spending import Spending, contributors, spending
-from analytics.budgets.status import BudgetStatus, burn_rate, status
+from analytics.budgets.status import BudgetStatus, burn, burn_rate, status
 
-__all__ = ["Budget", "BudgetStatus", "Spending", "burn_rate", "contributors", "spending", "status"]
+__all__ = ["Budget", "BudgetStatus", "Spending", "burn", "burn_rate", "contributors", "spending", "status"]

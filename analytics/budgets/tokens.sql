@@ -4,7 +4,7 @@ SELECT
     CASE WHEN list_contains(CAST($by AS VARCHAR[]), 'model') THEN coalesce(model_served, model_requested) END AS model,
     CAST(sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) AS DOUBLE) AS spent,
     count(*) AS events
-FROM requests
+FROM requests_measured
 WHERE started_at >= CAST($start AS TIMESTAMP)
   AND started_at < CAST($end AS TIMESTAMP)
   AND (CAST($tenant AS VARCHAR) IS NULL OR tenant = CAST($tenant AS VARCHAR))

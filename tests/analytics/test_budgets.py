@@ -1,7 +1,7 @@
 """Budgets: what is spent against the pace, how fast it burns, and when it runs out."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.budgets import Budget, Spending, burn_rate, contributors, status
+from analytics.budgets import Budget, Spending, burn, burn_rate, contributors, status
 from store import schemas
 from store.writing import Store
 
@@ -55,6 +55,21 @@ def test_tokens_are_counted_from_the_start_of_the_utc_day(store: Store) -> None:
     found = status(store, Budget("t", "tokens", "1d", limit=1200), NOON)
     assert found.period_start == NOON - 12 * HOUR
     assert (found.spent, found.allowed_by_now, found.burn, found.remaining) == (300, 600, 0.5, 900)
+
+
+def test_burn_alone_is_that_of_the_status_for_half_of_the_questions(store: Store) -> None:
+    put(store, "requests", [request(NOON - hours * HOUR, success=hours != 2) for hours in (1, 2, 3, 20)])
+    asked: list[str] = []
+
+    class Counting:
+        def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+            asked.append(sql)
+            return store.query(sql, parameters)
+
+    for budget in (Budget("t", "tokens", "1d", limit=1200), Budget("e", "errors", "1d", objective=0.9)):
+        for at in (NOON, NOON - 2 * HOUR, NOON - 48 * HOUR):
+            assert burn(Counting(), budget, at) == status(store, budget, at).burn
+    assert len(asked) == 6
 
 
 def test_the_forecast_goes_on_at_the_speed_of_now(store: Store) -> None:
