@@ -52,7 +52,8 @@ class Posting:
             and told.keys().isdisjoint(UNUSUAL)
             and told.get(b"content-type") == NOTHING_TO_SAY[1][1]
             and length.isdigit()
-            and int(length[:8]) <= MOST_BYTES
+            and len(length) <= len(str(MOST_BYTES))
+            and int(length) <= MOST_BYTES
             and self.intake.door.refusal(told.get(b"authorization", b"").decode("latin-1")) is None
         )
 

@@ -92,6 +92,7 @@ def test_what_is_usual_needs_no_application(receiver: Receiver, store: Store) ->
     [
         request(gzip.compress(spans(1)), *PROTOBUF, "content-encoding: gzip"),
         request(bytes(MOST_BYTES + 1), *PROTOBUF),
+        request(bytes(MOST_BYTES + 1), *PROTOBUF).replace(b"65537", b"0" * 20 + b"65537"),
         request(spans(1), "content-type: application/json"),
         request(spans(1), *PROTOBUF, *PROTOBUF),
         request(spans(1), *PROTOBUF, version="1.0"),
@@ -101,7 +102,19 @@ def test_what_is_usual_needs_no_application(receiver: Receiver, store: Store) ->
         request(b"", *PROTOBUF, "expect: 100-continue"),
         request(b"", *PROTOBUF, "transfer-encoding: chunked").replace(b"content-length: 0\r\n", b"") + b"0\r\n\r\n",
     ],
-    ids=["gzip", "large", "JSON", "two types", "HTTP/1.0", "close", "query", "PUT", "expect", "chunked"],
+    ids=[
+        "gzip",
+        "large",
+        "large behind zeros",
+        "JSON",
+        "two types",
+        "HTTP/1.0",
+        "close",
+        "query",
+        "PUT",
+        "expect",
+        "chunked",
+    ],
 )
 def test_what_is_unusual_goes_to_the_application(receiver: Receiver, unusual: bytes) -> None:
     async def scene() -> int:
