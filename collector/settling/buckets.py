@@ -6,9 +6,6 @@ its start as the first ten seconds of that minute now are, and is replaced toget
 
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from analytics.relations.settlement import BUCKET_NS
 from store.writing import Store
 
@@ -22,12 +19,6 @@ WIDE: Final = """
 
 Buckets = set[int]  # UTC nanoseconds of their starts
 Runs = list[tuple[int, int]]
-
-
-def start_buckets(spans: pa.Table) -> Buckets:
-    """Buckets in which call spans start: those of their requests."""
-    starts = spans.filter(pc.is_valid(spans["role"]))["start_ns"]
-    return set(pc.unique(pc.multiply(pc.divide(starts, BUCKET_NS), BUCKET_NS)).to_pylist())
 
 
 def buckets_of(low: int, high: int) -> Buckets:

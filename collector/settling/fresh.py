@@ -6,6 +6,7 @@ the others, and those of a clock that is ahead, are looked for over all of the s
 is 36 million rows at 10,000 spans a second, and reading their trace ids in every pass took longer than all the rest.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from collector.settling.news import FRESH_ROWS, SECOND_NS, News
 from store.writing import Store
 
 NEAR_NS: Final = 120 * SECOND_NS
+PART_ROWS: Final = 100_000  # some 60 MB
 DELAY_NS: Final = 60 * SECOND_NS  # by which spans of one request may be received apart, and clocks differ unseen
 AHEAD_NS: Final = SECOND_NS  # a span that ends so long after it was received is of a clock that is ahead
 
@@ -34,7 +36,8 @@ NEW: Final = f"""
         UNION ALL
         SELECT trace_id, least(time_ns, received_ns), received_ns FROM call_events
         WHERE {HEARD_ROWS} AND received_ns - time_ns <= $lateness)
-    GROUP BY trace_id"""
+    WHERE hash(trace_id) % $parts = $part GROUP BY trace_id"""
+COUNT: Final = f"SELECT count(*) AS spans FROM spans WHERE {FRESH_ROWS}"
 SPANS: Final = f"""
     SELECT {", ".join(SPAN_COLUMNS)}, {REACH} AS reach FROM spans
     WHERE received_ns > $low AND received_ns <= $top AND {TIMELY} AND trace_id IN (SELECT trace_id FROM traces)"""
@@ -58,9 +61,18 @@ class Lookback:
         return max(one for news in (self.spans, self.events) for one in (news.until_ns, news.now_ns))
 
 
-def fresh_spans(store: Store, lookback: Lookback) -> pa.Table:
-    """All spans (``SPAN_COLUMNS``) of the traces with news, completed by what log records say of them."""
-    new = _new_traces(store, lookback)
+def fresh_spans(store: Store, lookback: Lookback) -> Iterator[pa.Table]:
+    """All spans (``SPAN_COLUMNS``) of the traces with news, completed by what log records say of them.
+
+    In parts of whole traces, each with about ``PART_ROWS`` new spans.
+    """
+    count = store.query(COUNT, lookback.spans.bounds)["spans"][0].as_py()
+    parts = -(-count // PART_ROWS) or 1
+    for part in range(parts):
+        yield _spans(store, lookback, _new_traces(store, lookback, part, parts))
+
+
+def _spans(store: Store, lookback: Lookback, new: pa.Table) -> pa.Table:
     received = pc.min(new["received_ns"]).as_py() or 0
     begun, recent, oldest = received - DELAY_NS, received - NEAR_NS, received - lookback.lateness_ns
     within = pc.greater_equal(new["reach"], begun)
@@ -78,12 +90,13 @@ def fresh_spans(store: Store, lookback: Lookback) -> pa.Table:
     return completed(spans.drop_columns("reach"), events)
 
 
-def _new_traces(store: Store, lookback: Lookback) -> pa.Table:
+def _new_traces(store: Store, lookback: Lookback, part: int, parts: int) -> pa.Table:
     """Traces with rows that were not settled, and the moment since which all of their request was received."""
     spans, events = lookback.spans, lookback.events
     heard = {"heard": events.since_ns, "heard_until": events.until_ns, "heard_back": events.back_ns}
     named = {**spans.bounds, **heard, "now": max(spans.now_ns, events.now_ns)}
-    return store.query(NEW, {**named, "lateness": lookback.lateness_ns, "unknown": lookback.unknown})
+    late = {"lateness": lookback.lateness_ns, "unknown": lookback.unknown}
+    return store.query(NEW, {**named, **late, "part": part, "parts": parts})
 
 
 def _read(store: Store, sql: str, lookback: Lookback, low: int, traces: pa.Table) -> pa.Table:

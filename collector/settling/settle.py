@@ -33,7 +33,8 @@ from collector.charging.charger import Charger
 from collector.footprint import release_memory
 from collector.settings import SettleSettings
 from collector.settling import jobs
-from collector.settling.buckets import Buckets, buckets_of, runs_of, sharing_a_wide_one, start_buckets
+from collector.settling.arrived import Arrived, arrived
+from collector.settling.buckets import Buckets, buckets_of, runs_of, sharing_a_wide_one
 from collector.settling.due import Due
 from collector.settling.fresh import Lookback, fresh_spans
 from collector.settling.news import FRESH_ROWS, News, Reader
@@ -178,7 +179,7 @@ class Settler:
         self._due.touch(self._energy_buckets(fresh, points, energy_end, lags), until_ns)
         ready = self._due.ready(energy_end, until_ns, lags=lags)
         taken = self._taken(ready, energy_end, fresh)
-        if start_buckets(fresh) or taken:
+        if fresh.calls.num_rows or taken:
             charging = self._charger.charging(self._store, taken) if self._charger else None
             rows = Touched(self._store, fresh, runs_of(taken), energy_end, charging, self._check)
             rows.write()
@@ -205,14 +206,14 @@ class Settler:
         end = max(0, self._newest_energy_ns(points) - hold_back_ns)
         return max(0, (end - MARGIN_NS) // BUCKET_NS * BUCKET_NS) if lags else end
 
-    def _taken(self, ready: list[int], energy_end: int, fresh: pa.Table) -> Buckets:
+    def _taken(self, ready: list[int], energy_end: int, fresh: Arrived) -> Buckets:
         """The oldest of the ``ready`` buckets, with ``ENERGY_ATTEMPTS`` near them, at least one."""
         if not ready:
             return set()
         named = {"low": ready[0] - BUCKET_NS, "high": ready[-1] + BUCKET_NS, "bucket": BUCKET_NS}
         counted = self._store.query(ATTEMPTS_BEGUN, named)
         begun = Counter(dict(zip(counted["bucket"].to_pylist(), counted["attempts"].to_pylist(), strict=True)))
-        begun.update(pc.multiply(pc.divide(fresh["start_ns"], BUCKET_NS), BUCKET_NS).to_pylist())
+        begun.update(pc.multiply(pc.divide(fresh.calls["start_ns"], BUCKET_NS), BUCKET_NS).to_pylist())
         taken: Buckets = set()
         attempts = 0
         for bucket in ready:
@@ -224,10 +225,11 @@ class Settler:
         taken |= sharing_a_wide_one(self._store, "energy_intervals", taken)
         return {bucket for bucket in taken if bucket < energy_end}
 
-    def _fresh(self, spans: News, events: News) -> pa.Table:
+    def _fresh(self, spans: News, events: News) -> Arrived:
         """Spans of the traces with news; of old ones only those whose trace has no requests yet."""
         lateness = round(self._settings.lateness_s * SECOND_NS)
-        return fresh_spans(self._store, Lookback(spans, events, lateness, self._unknown(spans, lateness)))
+        lookback = Lookback(spans, events, lateness, self._unknown(spans, lateness))
+        return arrived(fresh_spans(self._store, lookback))
 
     def _unknown(self, spans: News, lateness: int) -> list[str]:
         """Traces of old spans that have no requests yet; the others are late, and counted."""
@@ -250,13 +252,12 @@ class Settler:
         self._newest_energy = max(newest or 0, self._newest_energy)
         return self._newest_energy
 
-    def _energy_buckets(self, fresh: pa.Table, points: News, energy_end: int, lags: bool) -> Buckets:
+    def _energy_buckets(self, fresh: Arrived, points: News, energy_end: int, lags: bool) -> Buckets:
         """Buckets whose energy must be split again: those of new points, of touched calls, and what was held back."""
         named = {**points.bounds, "metrics": METRICS, "bucket": BUCKET_NS, "margin": MARGIN_NS}
         buckets: Buckets = set(self._store.query(NEW_POINT_BUCKETS, named)["bucket"].to_pylist())
-        calls = fresh.filter(pc.is_valid(fresh["role"])).select(["start_ns", "end_ns"])
-        begun = pc.divide(pc.subtract(calls["start_ns"], MARGIN_NS), BUCKET_NS)
-        ended = pc.divide(pc.add(calls["end_ns"], MARGIN_NS), BUCKET_NS)
+        begun = pc.divide(pc.subtract(fresh.calls["start_ns"], MARGIN_NS), BUCKET_NS)
+        ended = pc.divide(pc.add(fresh.calls["end_ns"], MARGIN_NS), BUCKET_NS)
         reach = pa.table({"begun": begun, "ended": ended}).group_by(["begun", "ended"]).aggregate([])
         for low, high in zip(reach["begun"].to_pylist(), reach["ended"].to_pylist(), strict=True):
             buckets |= buckets_of(low * BUCKET_NS, high * BUCKET_NS)

@@ -21,11 +21,11 @@ from analytics.ledger.coverage import NEEDED, with_coverage
 from analytics.ledger.inputs import HISTORY_NS, LedgerInputs, LedgerResult
 from analytics.ledger.requests import QUALITIES, with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
-from analytics.relations.settlement import BUCKET_NS, request_id
+from analytics.relations.settlement import BUCKET_NS
 from collector.footprint import release_memory
 from collector.settling import jobs
-from collector.settling.buckets import Buckets, Runs, sharing_a_wide_one, start_buckets
-from collector.settling.parts import settled
+from collector.settling.arrived import Arrived
+from collector.settling.buckets import Buckets, Runs, sharing_a_wide_one
 from collector.settling.points import MARGIN_NS, points_of
 from collector.settling.stored import Stored, in_nanoseconds, placed
 from store.settled import Staging
@@ -43,7 +43,7 @@ class Touched:
     def __init__(
         self,
         store: Store,
-        fresh: pa.Table,
+        arrived: Arrived,
         energy: Runs,
         energy_end: int,
         charging: Charging | None = None,
@@ -54,13 +54,12 @@ class Touched:
         self._check = check  # between its steps; what it raises ends the pass
         self._energy_end = energy_end
         self._energy_buckets = {bucket for low, high in energy for bucket in range(low, high, BUCKET_NS)}
-        self._fresh, starts = settled(fresh), start_buckets(fresh)
+        self._fresh, starts = arrived.settlement, arrived.buckets
         self._starts = starts | sharing_a_wide_one(store, "requests", starts)
         self._stored = Stored(store)
         near = [self._stored.near(low - MARGIN_NS, high + MARGIN_NS) for low, high in energy]
         self._buckets: Buckets = self._starts.union(*near)
-        calls = fresh.filter(pc.is_valid(fresh["role"]))
-        self._gone = self._stored.replaced(self._buckets, request_id(calls["trace_id"], calls["span_id"]))
+        self._gone = self._stored.replaced(self._buckets, arrived.calls["request_id"])
         self._ledger = [self._split(low, high) for low, high in energy]
         self._energy = pa.concat_tables([ATTEMPT_ENERGY.empty_table(), *(one.attempt_energy for one in self._ledger)])
         self._intervals = self._charged_intervals()

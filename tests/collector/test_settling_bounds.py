@@ -14,7 +14,8 @@ import pytest
 
 from analytics.ledger.simulation import Simulated
 from analytics.relations.settlement import BUCKET_NS
-from collector.settling import news, settle, touched
+from collector.settling import fresh, news, settle, touched
+from collector.settling.arrived import Arrived
 from collector.settling.buckets import Runs
 from collector.settling.settle import Settler
 from store.settled import Staging
@@ -54,6 +55,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(news, "PASS_ROWS", PASS_ROWS)
+    monkeypatch.setattr(fresh, "PART_ROWS", 25)
     monkeypatch.setattr(touched, "SLICE_ROWS", SLICE_ROWS)
     monkeypatch.setattr(settle, "ENERGY_ATTEMPTS", ENERGY_ATTEMPTS)
 
@@ -80,8 +82,8 @@ class Watched:
         self.requests += [tables[name].num_rows for name in ("requests", "attempts") if name in tables]
         return self._replace(store, tables, buckets, **named)
 
-    def touched(self, one: touched.Touched, store: Store, fresh: pa.Table, energy: Runs, *given: Any) -> None:
-        self.fresh.append(fresh.num_rows)
+    def touched(self, one: touched.Touched, store: Store, fresh: Arrived, energy: Runs, *given: Any) -> None:
+        self.fresh.append(fresh.calls.num_rows)
         self.energy_buckets.append(sum((high - low) // BUCKET_NS for low, high in energy))
         self._touch(one, store, fresh, energy, *given)
 
