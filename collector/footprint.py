@@ -16,7 +16,7 @@ from store.writing import Store
 STATUS: Final = Path("/proc/self/status")
 KILOBYTE: Final = 1024
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h
-LARGE_BYTES: Final = 1 << 20
+LARGE_BYTES: Final = 200_000  # below DuckDB's blocks of 256 KiB: kept among small ones they held 100 MB, and took time
 ARENAS: Final = 2
 SYSTEM: Final = {"resident": "VmRSS", "anonymous": "RssAnon", "peak": "VmHWM"}
 
@@ -37,13 +37,16 @@ class Footprint:
 
 
 def return_large_blocks() -> None:
-    """Have glibc give large blocks back when they are freed. By itself it keeps those of up to 32 MB once one was,
-    of every thread: of NumPy's arrays in a settling pass some hundred MB. Does nothing elsewhere.
+    """Have the allocators give large blocks back when they are freed; to be called before anything is allocated.
+
+    glibc keeps those of up to 32 MB once one was, of every thread: of NumPy's arrays in a settling pass some hundred
+    MB. Arrow's own allocator keeps as much, so its tables come from glibc too. Does nothing without glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
         mallopt(M_ARENA_MAX, ARENAS)
+        pa.set_memory_pool(pa.system_memory_pool())
 
 
 def release_memory() -> None:

@@ -15,7 +15,7 @@ SECOND_NS: Final = 1_000_000_000
 LATE_COMMIT_NS: Final = 120 * SECOND_NS  # a row committed this long after it was received is still noticed
 BACK_MARGIN_NS: Final = 10 * SECOND_NS  # the same while the clock is behind rows that were read
 
-PASS_ROWS: Final = 300_000
+PASS_ROWS: Final = 200_000
 """New rows that a pass takes; what is behind them waits for the next, so that memory does not grow with the lag. A pass
 writes its buckets anew: with 100,000 rows that was ten times what it added, and most of what it cost."""
 FRESH_ROWS: Final = (

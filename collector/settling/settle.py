@@ -182,6 +182,7 @@ class Settler:
         if fresh.calls.num_rows or taken:
             charging = self._charger.charging(self._store, taken) if self._charger else None
             rows = Touched(self._store, fresh, runs_of(taken), energy_end, charging, self._check)
+            del fresh  # what it holds is given up on the way
             rows.write()
             self._keep_models(rows.models(), energy_end)
             self._passes += 1

@@ -21,7 +21,7 @@ from analytics.ledger.coverage import NEEDED, with_coverage
 from analytics.ledger.inputs import HISTORY_NS, LedgerInputs, LedgerResult
 from analytics.ledger.requests import QUALITIES, with_energy
 from analytics.ledger.rows import ATTEMPT_ENERGY
-from analytics.relations.settlement import BUCKET_NS
+from analytics.relations.settlement import BUCKET_NS, Settlement
 from collector.footprint import release_memory
 from collector.settling import jobs
 from collector.settling.arrived import Arrived
@@ -73,10 +73,11 @@ class Touched:
             return
         release_memory()  # what settling and splitting took and gave back
         with self._store.staging() as staging:
-            for requests, attempts in self._slices(staging):
+            for one in self._slices(staging):
                 self._check()
-                for relation, rows in self._settled(requests, attempts).items():
+                for relation, rows in self._settled(*one).items():
                     self._store.stage(staging, relation, rows)
+                del one  # a slice keeps all of what it is a slice of
             self._show({}, staging)
 
     def models(self) -> pa.Table:
@@ -85,10 +86,9 @@ class Touched:
 
     def _slices(self, staging: Staging) -> Iterator[tuple[pa.Table, pa.Table]]:
         """What is new, then what is stored and changes; what does not change is staged by the way."""
-        requests, attempts = self._new()
-        for first in range(0, requests.num_rows, SLICE_ROWS):
-            part = requests.slice(first, SLICE_ROWS)
-            yield part, attempts.filter(pc.is_in(attempts["request_id"], value_set=part["request_id"].combine_chunks()))
+        for first in range(0, self._fresh.requests.num_rows, SLICE_ROWS):
+            yield self._slice_of_new(first)
+        self._fresh = Settlement(*(table.schema.empty_table() for table in self._new()))  # the rest needs the room
         changing = self._stored.changing(self._buckets, self._gone, self._energy, self._energy_buckets)
         self._buckets = self._starts | set(pc.unique(changing["bucket_ns"]).to_pylist())
         for first in range(0, changing.num_rows, SLICE_ROWS):
@@ -96,6 +96,11 @@ class Touched:
         moved = pa.concat_tables([self._gone, changing.select(["request_id"])])
         for relation in BY_START:
             self._store.carry(staging, relation, sorted(self._buckets), moved)
+
+    def _slice_of_new(self, first: int) -> tuple[pa.Table, pa.Table]:
+        requests, attempts = self._fresh.requests.slice(first, SLICE_ROWS), self._fresh.attempts
+        ids = requests["request_id"].combine_chunks()
+        return requests, attempts.filter(pc.is_in(attempts["request_id"], value_set=ids))
 
     def _new(self) -> tuple[pa.Table, pa.Table]:
         return self._fresh.requests, self._fresh.attempts
