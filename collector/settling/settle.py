@@ -10,9 +10,9 @@ its requests already, the span is stored, counted and not settled, so that no re
 
 What a pass holds is bounded, however much waits: it takes ``news.PASS_ROWS`` new rows, splits the energy of buckets
 with ``ENERGY_ATTEMPTS`` attempts beside them, and rewrites requests in slices (``touched``). While more is waiting,
-energy is split only of buckets that nothing new comes to (``due``), and a pause as long as the pass follows, so that
-settling takes half a core at most. What waits grows on the disk and not in memory, and is caught up
-with after the load; ``lag_s`` says by how much.
+energy is split only of buckets that nothing new comes to (``due``), and a pause as long as the pass follows, four times
+as long where taking in needs a core, so that settling takes half a core at most, or a fifth. What waits grows on the
+disk and not in memory, and is caught up with after the load; ``lag_s`` says by how much.
 
 After each pass the mark is stored. After a restart it is dated back a little, and what lies after it is settled again
 to the same rows.
@@ -22,6 +22,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Final
 
 import pyarrow as pa
@@ -52,6 +53,8 @@ MODEL_EVERY_NS: Final = 60 * SECOND_NS
 COMPACT_PASSES: Final = 60
 PAUSE_PER_PASS: Final = 4.0  # so that settling takes a fifth of one core at most
 LONGEST_PAUSE_S: Final = 30.0
+BUSY_CORES: Final = 0.9  # that the rest of the process used in the last pause: whoever sends is served first
+PAUSE_WHEN_BUSY: Final = 4.0
 LAST_S: Final = 10.0  # for what is settled after a stop; service managers kill after some 90 s
 ENERGY: Final = "energy"  # among the stored marks: from where on joules are not split for good
 ENERGY_ATTEMPTS: Final = 400_000
@@ -88,6 +91,11 @@ def pause_s(interval_s: float, took_s: float) -> float:
     return max(interval_s, min(PAUSE_PER_PASS * took_s, LONGEST_PAUSE_S))
 
 
+def pause_in_a_lag_s(took_s: float, busy_cores: float) -> float:
+    """The same while more waits: as long as the pass, and longer where ``busy_cores`` take in and answer."""
+    return took_s * (PAUSE_WHEN_BUSY if busy_cores > BUSY_CORES else 1.0)
+
+
 class Settler:
     """Settles ``store`` every ``settings.interval_s`` seconds, and whenever asked.
 
@@ -113,6 +121,7 @@ class Settler:
         self.late_spans = 0  # stored, and too late to be settled
         self._passes = 0
         self._energy_waits = False
+        self._busy_cores = 0.0
 
     async def run(self) -> None:
         """Settle until ``stop``. A pass that the store refuses is logged and made again from the same mark."""
@@ -125,11 +134,14 @@ class Settler:
             except StoreError:
                 _log.exception("a settling pass failed and will be made again")
             took_s = time.monotonic() - began_s
-            pause = took_s if self._more else pause_s(self._settings.interval_s, took_s)
-            try:
-                await asyncio.wait_for(self._stopped.wait(), pause)
-            except TimeoutError:
-                continue
+            usual_s = pause_s(self._settings.interval_s, took_s)
+            await self._rest(pause_in_a_lag_s(took_s, self._busy_cores) if self._more else usual_s)
+
+    async def _rest(self, pause: float) -> None:
+        began_s, cpu_s = time.monotonic(), time.process_time()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), pause)
+        self._busy_cores = (time.process_time() - cpu_s) / max(time.monotonic() - began_s, 1e-3)
 
     async def settle_now(self) -> int:
         """Settle all that is committed; UTC nanoseconds of the newest row that is in. Raises ``StoreError``."""

@@ -15,7 +15,7 @@ from analytics import metric
 from analytics.ledger.simulation import Load, Meters, Simulated, Truth, simulate
 from analytics.metric import Window
 from collector.settings import SettleSettings
-from collector.settling.settle import Settler, pause_s
+from collector.settling.settle import Settler, pause_in_a_lag_s, pause_s
 from store import schemas
 from store.writing import Store
 
@@ -233,6 +233,10 @@ def test_an_empty_store_settles_to_nothing(store: Store) -> None:
 def test_a_pass_that_takes_long_is_followed_by_a_longer_pause() -> None:
     assert [pause_s(2.0, took_s) for took_s in (0.0, 0.5, 1.5, 60.0)] == [2.0, 2.0, 6.0, 30.0]
     assert pause_s(60.0, 60.0) == 60.0
+
+
+def test_who_sends_is_served_before_what_waits_to_be_settled() -> None:
+    assert [pause_in_a_lag_s(5.0, cores) for cores in (0.0, 0.5, 1.4)] == [5.0, 5.0, 20.0]
 
 
 def test_what_an_older_release_settled_by_the_minute_is_settled_again_without_doubles(
