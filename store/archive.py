@@ -5,7 +5,6 @@ never changed: what changes is the list. Files that are not listed are left over
 """
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Final
 
 import duckdb
 
-from store import definitions
+from store import definitions, disk
 from store.calendar import date_of
 
 _log = logging.getLogger(__name__)
@@ -76,11 +75,11 @@ def write(cursor: duckdb.DuckDBPyConnection, folder: Path, relation: str, day: i
     if not rows:
         unfinished.unlink()
         return None
-    sync(unfinished)
+    disk.sync(unfinished)
     finished = _free_name(directory, relation)
     unfinished.rename(finished)
     for changed in (directory, folder, folder.parent):
-        sync(changed)
+        disk.sync(changed)
     columns = tuple(row[0] for row in cursor.execute(f"DESCRIBE {select}").fetchall())
     return ArchiveFile(relation, day, str(finished.relative_to(folder)), int(rows), finished.stat().st_size, columns)
 
@@ -145,12 +144,3 @@ def _free_name(directory: Path, relation: str) -> Path:
         number += 1
         path = directory / f"{relation}-{number}.parquet"
     return path
-
-
-def sync(path: Path) -> None:
-    """Force the file or folder ``path`` to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

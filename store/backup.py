@@ -14,7 +14,7 @@ from typing import Final
 import duckdb
 
 from conventions.errors import StoreError
-from store import archive
+from store import archive, disk
 from store.archive import ArchiveFile
 from store.connection import FILE_NAME, mapped_errors, transaction
 from store.writing import Store
@@ -92,9 +92,9 @@ def _finish(unfinished: Path, folder: Path) -> int:
     with _filesystem_errors(f"finish {folder}"):
         paths = [path for path in sorted(unfinished.rglob("*")) if path.is_file()]
         for path in paths:
-            archive.sync(path)
+            disk.sync(path)
         unfinished.rename(folder)
-        archive.sync(folder.absolute().parent)
+        disk.sync(folder.absolute().parent)
     return sum((folder / path.relative_to(unfinished)).stat().st_size for path in paths)
 
 

@@ -35,15 +35,6 @@ def write(fd: int, content: bytes, at: int) -> int:
     return written
 
 
-def sync_folder(folder: Path) -> None:
-    """Names in ``folder`` as they are now are on disk. Raises ``OSError``."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def make_spare(folder: Path, head: bytes, nbytes: int, reserve: int) -> None:
     """A file of ``head`` and zeros, unless there is one or the disk has not room for it twice. Raises ``OSError``."""
     if (folder / SPARE).exists() or not space.has(folder, reserve + 2 * nbytes):

@@ -17,7 +17,7 @@ from typing import Final
 from collector.spool import durable, records
 from collector.spool.records import MAGIC, Found, Head, Record
 from conventions.errors import StoreError
-from store import space
+from store import disk, space
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class Spool:
         if fd is None:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             durable.write(fd, MAGIC, 0)
-        durable.sync_folder(self._folder)
+        disk.sync(self._folder)
         if current is not None:
             self._closed.append(current)
         self._current = Segment(path, fd, len(MAGIC))
