@@ -137,7 +137,7 @@ def _remembered() -> tuple[int, int]:
 
 
 def test_small_bodies_of_large_rows_are_made_into_rows_a_few_at_a_time(start: Start) -> None:
-    collector = start()
+    collector = start("[collector.queue]\nmax_mb = 400\n")
     resource = {f"k{number}": "x" * 8_000 for number in range(100)}
     body = gzip.compress(traces([span(number) for number in range(1, 61)], resource).SerializeToString())
     for _ in range(4):
