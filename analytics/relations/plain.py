@@ -14,8 +14,8 @@ from analytics.relations.layers import CACHE_HITS, Calls, Layers
 from analytics.relations.links import MAX_SPANS_BETWEEN, NO_ROW, Grouping, Ints
 
 ROLES: Final = ("client", "gateway", "attempt", "engine")
-CLIENT, GATEWAY, ATTEMPT, ENGINE = range(4)
-UNKNOWN: Final = 4  # a role that is none of these
+ENGINE: Final = ROLES.index("engine")
+UNKNOWN: Final = len(ROLES)  # a role that is none of these
 NO_ROLE: Final = -1
 DOUBLINGS: Final = 7  # of the steps to a root: a chain of over 128 calls is left to ``calls``
 

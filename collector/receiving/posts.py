@@ -17,7 +17,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from collector.decoding import encoding
 from collector.decoding.batch import Batch
-from collector.decoding.encoding import Encoding
 from collector.decoding.signals import Signal
 from collector.receiving.admission import Ticket
 from collector.receiving.intake import Intake, Sent, read
@@ -30,7 +29,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 MOST_BYTES: Final = 65_536
 """So much uvicorn keeps of a body before it stops reading; what is larger is worth a task of its own."""
 UNUSUAL: Final = frozenset({b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"})
-PROTOBUF: Final = Encoding(encoding.PROTOBUF)
+PROTOBUF: Final = encoding.SPOKEN[encoding.PROTOBUF]
 NOTHING_TO_SAY: Final = ((b"content-length", b"0"), (b"content-type", encoding.PROTOBUF.encode()))
 FAILED: Final = b"Internal Server Error"
 NOBODY_WAITS: Final = asyncio.Event()

@@ -60,6 +60,11 @@ class Lookback:
         """What was received later is left for the passes that settle it."""
         return max(one for news in (self.spans, self.events) for one in (news.until_ns, news.now_ns))
 
+    @property
+    def timely(self) -> dict[str, Any]:
+        """The parameters of ``TIMELY``."""
+        return {"lateness": self.lateness_ns, "unknown": self.unknown}
+
 
 def fresh_spans(store: Store, lookback: Lookback) -> Iterator[pa.Table]:
     """All spans (``SPAN_COLUMNS``) of the traces with news, completed by what log records say of them.
@@ -69,24 +74,26 @@ def fresh_spans(store: Store, lookback: Lookback) -> Iterator[pa.Table]:
     count = store.query(COUNT, lookback.spans.bounds)["spans"][0].as_py()
     parts = -(-count // PART_ROWS) or 1
     for part in range(parts):
-        yield _spans(store, lookback, _new_traces(store, lookback, part, parts))
+        new = _new_traces(store, lookback, part, parts)
+        if new.num_rows:
+            yield _spans(store, lookback, new)
 
 
 def _spans(store: Store, lookback: Lookback, new: pa.Table) -> pa.Table:
-    received = pc.min(new["received_ns"]).as_py() or 0
+    received = pc.min(new["received_ns"]).as_py()
     begun, recent, oldest = received - DELAY_NS, received - NEAR_NS, received - lookback.lateness_ns
     within = pc.greater_equal(new["reach"], begun)
     near, far = new.filter(within), new.filter(pc.invert(within))
-    spans = _read(store, SPANS, lookback, recent, near)
+    spans = _read_spans(store, lookback, recent, near)
     further = pc.unique(spans.filter(pc.less(spans["reach"], begun))["trace_id"])
     if len(further):  # what was found began before what was read
         found = pc.is_in(near["trace_id"], value_set=further)
         near, far = near.filter(pc.invert(found)), pa.concat_tables([far, near.filter(found)])
         spans = spans.filter(pc.invert(pc.is_in(spans["trace_id"], value_set=further)))
-    events = _read(store, EVENTS, lookback, recent, near)
+    events = _read_events(store, lookback, recent, near)
     if far.num_rows:
-        spans = pa.concat_tables([spans, _read(store, SPANS, lookback, oldest, far)])
-        events = pa.concat_tables([events, _read(store, EVENTS, lookback, oldest, far)])
+        spans = pa.concat_tables([spans, _read_spans(store, lookback, oldest, far)])
+        events = pa.concat_tables([events, _read_events(store, lookback, oldest, far)])
     return completed(spans.drop_columns("reach"), events)
 
 
@@ -95,12 +102,14 @@ def _new_traces(store: Store, lookback: Lookback, part: int, parts: int) -> pa.T
     spans, events = lookback.spans, lookback.events
     heard = {"heard": events.since_ns, "heard_until": events.until_ns, "heard_back": events.back_ns}
     named = {**spans.bounds, **heard, "now": max(spans.now_ns, events.now_ns)}
-    late = {"lateness": lookback.lateness_ns, "unknown": lookback.unknown}
-    return store.query(NEW, {**named, **late, "part": part, "parts": parts})
+    return store.query(NEW, {**named, **lookback.timely, "part": part, "parts": parts})
 
 
-def _read(store: Store, sql: str, lookback: Lookback, low: int, traces: pa.Table) -> pa.Table:
-    named: dict[str, Any] = {"low": low, "top": lookback.top_ns}
-    if sql is SPANS:
-        named |= {"lateness": lookback.lateness_ns, "unknown": lookback.unknown}
-    return store.query(sql, named, {"traces": traces.select(["trace_id"])})
+def _read_spans(store: Store, lookback: Lookback, low: int, traces: pa.Table) -> pa.Table:
+    named = {"low": low, "top": lookback.top_ns, **lookback.timely}
+    return store.query(SPANS, named, {"traces": traces.select(["trace_id"])})
+
+
+def _read_events(store: Store, lookback: Lookback, low: int, traces: pa.Table) -> pa.Table:
+    named = {"low": low, "top": lookback.top_ns}
+    return store.query(EVENTS, named, {"traces": traces.select(["trace_id"])})
